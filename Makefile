@@ -1,0 +1,56 @@
+# Set-up happens by itself: every target makes .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test test-all lint codegen check tables accuracy bench book constraints clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m numeric.demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pyright
+
+# Write numeric/generated/ from the proved formulas; `make check` only says whether it is up to date.
+codegen: $(VENV)/.test
+	$(BIN)/python -m symgauss.codegen
+
+check: $(VENV)/.test
+	$(BIN)/python -m symgauss.codegen --check
+
+# The arbitrary-precision reference tables, and the kernels' worst errors against them.
+tables: $(VENV)/.test
+	$(BIN)/python -m tests.oracle.tables
+
+accuracy: $(VENV)/.test
+	$(BIN)/python -m tests.oracle.accuracy
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.benchmarks
+
+# The derivations and notebooks, executed and rendered to book/index.html.
+book: $(VENV)/.dev
+	$(BIN)/python derivations/book.py
+
+constraints: $(VENV)/.dev
+	{ echo "# Exact versions used by make and CI. Regenerate: make constraints"; \
+	  $(PIP) freeze --exclude-editable; echo "torch==2.13.0"; } > constraints.tmp && mv constraints.tmp constraints.txt
+
+clean:
+	rm -rf $(VENV) book demo.png
+
+# One stamp per extra: what is installed follows pyproject.toml and constraints.txt.
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[$*]"
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "symgauss needs Python 3.11 or newer; run make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
