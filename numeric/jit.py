@@ -1,0 +1,66 @@
+"""How kernels are compiled: two decorators and the folder their machine code is cached in.
+
+`device` functions are scalar, are inlined into whatever calls them, and are the same source for every
+target. `loop` functions run over contiguous arrays and are what gets compiled and cached.
+
+Floating point: `contract` lets the compiler fuse a·b + c, which only helps accuracy here; every other
+"fast" rewriting would break the error budgets of `special.py`. `error_model="numpy"` makes 0/0 a NaN
+instead of an exception, without which nothing vectorises.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import config, njit
+
+_OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
+_PACKAGE = Path(__file__).parent
+
+
+def _sources() -> list[Path]:
+    return [_PACKAGE / "jit.py", _PACKAGE / "special.py", *sorted((_PACKAGE / "generated").rglob("*.py"))]
+
+
+def _cache_folder() -> str:
+    """The folder of compiled kernels, named after everything that is compiled into them.
+
+    Numba looks only at the file that holds a cached function, not at the helpers it inlines: with one
+    folder per state of all sources a changed helper can never meet an old kernel.
+    """
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in _sources():
+        digest.update(path.read_bytes())
+    name = f"kernels-{digest.hexdigest()[:16]}"
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    chosen = config.CACHE_DIR or str(Path(home) / "symgauss")
+    try:
+        folder = Path(chosen) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:  # a read-only home: the machine's temporary folder serves, for this user alone
+        folder = Path(tempfile.gettempdir()) / f"symgauss-{os.getuid() if hasattr(os, 'getuid') else ''}" / name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return str(folder)
+
+
+CACHE_FOLDER = _cache_folder()
+
+
+def device(function: Callable) -> Any:
+    """Compile a scalar function that is inlined wherever it is called."""
+    return njit(forceinline=True, **_OPTIONS)(function)
+
+
+def loop(function: Callable) -> Any:
+    """Compile a loop over contiguous arrays, cached in `CACHE_FOLDER`; it runs without the GIL."""
+    previous = config.CACHE_DIR
+    config.CACHE_DIR = CACHE_FOLDER  # read by Numba while it decorates, and only then
+    try:
+        return njit(cache=True, nogil=True, **_OPTIONS)(function)
+    finally:
+        config.CACHE_DIR = previous
