@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba import config, njit
+from numba import njit
+from numba.core import config as numba_config
 
+# Numba defines its settings while it is imported, out of sight of type checkers.
+_config: Any = numba_config
 _OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
 _PACKAGE = Path(__file__).parent
 
@@ -37,7 +40,7 @@ def _cache_folder() -> str:
         digest.update(path.read_bytes())
     name = f"kernels-{digest.hexdigest()[:16]}"
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    chosen = config.CACHE_DIR or str(Path(home) / "symgauss")
+    chosen = _config.CACHE_DIR or str(Path(home) / "symgauss")
     try:
         folder = Path(chosen) / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,9 +61,9 @@ def device(function: Callable) -> Any:
 
 def loop(function: Callable) -> Any:
     """Compile a loop over contiguous arrays, cached in `CACHE_FOLDER`; it runs without the GIL."""
-    previous = config.CACHE_DIR
-    config.CACHE_DIR = CACHE_FOLDER  # read by Numba while it decorates, and only then
+    previous = _config.CACHE_DIR
+    _config.CACHE_DIR = CACHE_FOLDER  # read by Numba while it decorates, and only then
     try:
         return njit(cache=True, nogil=True, **_OPTIONS)(function)
     finally:
-        config.CACHE_DIR = previous
+        _config.CACHE_DIR = previous

@@ -1,4 +1,4 @@
-"""Hand-written primitives of the kernels: exp, Φ and φ together, Φ − ½, and I₂.
+"""Hand-written primitives of the kernels: exp, Φ and φ together, Φ − ½, and the tails I₁ and I₂.
 
 All are free of branches that a vector unit could not follow (a choice is made between two computed
 numbers), so that a loop over any of them is compiled to vector code. Errors below are the largest seen
@@ -9,9 +9,9 @@ derives them again from the definitions, and the tests hold the constants here a
     function       domain          error        where the error comes from
     exp            all             1 ε          rounding of 1 + r + r² p(r)
     gauss          all             1.5 ε        the same; y² enters in two parts, or it would cost y² ε
-    Phi_phi        all             4 ε, 1.5 ε   25 rounded steps of the Mills ratio, times φ
+    Phi_phi        all             5 ε, 1.5 ε   25 rounded steps of the Mills ratio, times φ
     centred_Phi    all             4 ε          as Φ beyond |z| = 1.2, an odd polynomial inside
-    I_2            z ≤ 0           4 ε          the scaled tail (1 + x)³ I₂/φ has no cancellation
+    I_1, I_2       z ≤ 0           5 ε          the scaled tails (1 + x)^(n+1) I_n/φ have no cancellation
 
 Arguments beyond ±40 are taken as ±40, where φ is below the smallest double: infinities are harmless.
 """
@@ -80,6 +80,36 @@ MILLS = (
     -0.17498911960405628,
     1.5453302134144071,
 )
+# (1 + x)² I₁(−√2 x)/φ(√2 x) in t; relative error 2.1e-19
+FIRST_LADDER = (
+    -9.45027805227986e-10,
+    -2.393447628296211e-09,
+    7.776145068880322e-09,
+    2.3268890881019373e-08,
+    -4.727670532501349e-08,
+    -1.4100522833886786e-07,
+    3.139123715253555e-07,
+    6.872659912750186e-07,
+    -2.3069329945640692e-06,
+    -2.1964792151204313e-06,
+    1.665978452918456e-05,
+    -8.12738303868588e-06,
+    -9.534057751313081e-05,
+    0.00023791935148652772,
+    0.00010184457031014829,
+    -0.0019207956220304823,
+    0.005487674043580103,
+    -0.007880142660711478,
+    0.0016072681445088292,
+    0.021604760111581307,
+    -0.06051688231364156,
+    0.09401089484644565,
+    -0.08332120354659081,
+    -0.005546501911935752,
+    0.16924363731124714,
+    -0.3504963773892815,
+    0.7174783760492879,
+)
 # (1 + x)³ I₂(−√2 x)/φ(√2 x) in t; relative error 4.8e-18
 SECOND_LADDER = (
     1.0234069685908515e-09,
@@ -127,20 +157,20 @@ CENTRED = (
 )
 
 
-@intrinsic
-def _from_bits(typingctx: Any, word: Any) -> Any:  # noqa: ARG001
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        return builder.bitcast(arguments[0], ir.DoubleType())
+def _bitcast(signature: Any, target: ir.Type) -> Any:
+    """A function that reads the 64 bits of its argument as another type."""
 
-    return types.float64(types.int64), generate
+    def typed(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+            return builder.bitcast(arguments[0], target)
+
+        return signature, generate
+
+    return intrinsic(typed)
 
 
-@intrinsic
-def _to_bits(typingctx: Any, number: Any) -> Any:  # noqa: ARG001
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        return builder.bitcast(arguments[0], ir.IntType(64))
-
-    return types.int64(types.float64), generate
+_from_bits = _bitcast(types.float64(types.int64), ir.DoubleType())
+_to_bits = _bitcast(types.int64(types.float64), ir.IntType(64))
 
 
 def _polynomial(coefficients: tuple[float, ...]) -> Any:
@@ -153,6 +183,7 @@ def _polynomial(coefficients: tuple[float, ...]) -> Any:
 
 _exponential = _polynomial(EXPONENTIAL)
 _mills = _polynomial(MILLS)
+_first_ladder = _polynomial(FIRST_LADDER)
 _second_ladder = _polynomial(SECOND_LADDER)
 _centred = _polynomial(CENTRED)
 
@@ -176,22 +207,26 @@ def exp(x):
 
 
 @device
-def gauss(y):
-    """e^(−y²/2) with full relative accuracy: y² is split as h² + (y − h)(y + h), h² exact."""
-    y = min(abs(y), FARTHEST)
+def _lifted_gauss(y):
+    """2²⁵⁶ e^(−y²/2) for 0 ≤ y ≤ 40, a normal number throughout: y² = h² + (y − h)(y + h), h² exact."""
     h = (y + ROUND_TO_2_POW_20) - ROUND_TO_2_POW_20
     m, word = _exp_parts(-0.5 * h * h, -0.5 * (y - h) * (y + h))
-    return m * _from_bits((word + np.int64(1023 + 256)) << np.int64(52)) * 2.0**-256
+    return m * _from_bits((word + np.int64(1023 + 256)) << np.int64(52))
+
+
+@device
+def gauss(y):
+    """e^(−y²/2) with full relative accuracy."""
+    return _lifted_gauss(min(abs(y), FARTHEST)) * 2.0**-256
 
 
 @device
 def _tail(y, density):
-    """Φ(−y) = φ(y) R(y) for y ≥ 0, given φ(y); and t and x of the tail polynomials."""
+    """Φ(−y) = φ(y) R(y) for y ≥ 0, given φ(y)."""
     x = SQRT_HALF * y
     shifted, weight = x + 4.0, 1.0 + 2.0 * x
     inverse = 1.0 / (shifted * weight)
-    t = (x - 4.0) * weight * inverse
-    return density * _mills(t) * (shifted * inverse), t, x
+    return density * _mills((x - 4.0) * weight * inverse) * (shifted * inverse)
 
 
 @device
@@ -199,26 +234,43 @@ def Phi_phi(z):
     """(Φ(z), φ(z)): the standard normal distribution function and density."""
     y = min(abs(z), FARTHEST)
     density = gauss(y) * INV_SQRT_2PI
-    upper, _, _ = _tail(y, density)
+    upper = _tail(y, density)
     return (1.0 - upper if z > 0.0 else upper), density
+
+
+@device
+def lifted_Phi_phi(z, lifted):
+    """(Φ(z), φ(z)), and if `lifted` 2²⁵⁶ φ(z): φ/σ^k may be a normal number although φ is not."""
+    y = min(abs(z), FARTHEST)
+    high = _lifted_gauss(y) * INV_SQRT_2PI
+    density = high * 2.0**-256
+    upper = _tail(y, density)
+    return (1.0 - upper if z > 0.0 else upper), (high if lifted else density)
 
 
 @device
 def centred_Phi(z):
     """Φ(z) − ½ = ½ erf(z/√2), relatively accurate around 0."""
     y = min(abs(z), FARTHEST)
-    upper, _, _ = _tail(y, gauss(y) * INV_SQRT_2PI)
+    upper = _tail(y, gauss(y) * INV_SQRT_2PI)
     far = 0.5 - upper if z > 0.0 else upper - 0.5
     return z * _centred(min(z * z, 1.44)) if y < 1.2 else far
 
 
 @device
+def I_1(z, density):
+    """I₁(z) = E (z + Z)₊ for z ≤ 0, given φ(z); the textbook form zΦ + φ cancels to z⁻² of its terms."""
+    x = SQRT_HALF * min(-z, FARTHEST)
+    scale = 1.0 + x
+    return density * _first_ladder((x - 4.0) / (x + 4.0)) / (scale * scale)
+
+
+@device
 def I_2(z, density):
     """I₂(z) = E (z + Z)₊²/2 for z ≤ 0, given φ(z); the textbook form cancels to z⁻⁴ of its terms."""
-    y = min(-z, FARTHEST)
-    _, t, x = _tail(y, density)
+    x = SQRT_HALF * min(-z, FARTHEST)
     scale = 1.0 + x
-    return density * _second_ladder(t) / (scale * scale * scale)
+    return density * _second_ladder((x - 4.0) / (x + 4.0)) / (scale * scale * scale)
 
 
 @device

@@ -43,13 +43,15 @@ def mills() -> Polynomial:
                 *_tail_interval(), 24)  # fmt: skip
 
 
-def second_ladder() -> Polynomial:
-    """(1 + x)³ I₂(−√2 x)/φ(√2 x) as a polynomial in t, I₂(z) = E (z + Z)₊²/2."""
+def ladder(n: int) -> Polynomial:
+    """(1 + x)^(n+1) I_n(−√2 x)/φ(√2 x) as a polynomial in t, I_n(z) = E (z + Z)₊ⁿ/n!, n = 1 or 2."""
 
     def scaled(t):
         x = _tail_argument(t)
         y = sqrt(mpf(2)) * x
-        return (1 + x) ** 3 * ((1 + y * y) * mills_ratio(y) - y) / 2
+        first = 1 - y * mills_ratio(y)
+        second = ((1 + y * y) * mills_ratio(y) - y) / 2
+        return (1 + x) ** (n + 1) * (first if n == 1 else second)
 
     return _fit(scaled, *_tail_interval(), 26)
 
@@ -76,11 +78,18 @@ def exponential() -> Polynomial:
 
 def log2_split() -> tuple[float, float]:
     """log 2 as a 32-bit head, whose product with an exponent is exact, and a tail."""
-    head = float(mp.floor(log(mpf(2)) * 2**32) / 2**32)
-    return head, float(log(mpf(2)) - mpf(head))
+    with mp.workdps(60):
+        head = float(mp.floor(log(mpf(2)) * 2**32) / 2**32)
+        return head, float(log(mpf(2)) - mpf(head))
 
 
-POLYNOMIALS = {"MILLS": mills, "SECOND_LADDER": second_ladder, "CENTRED": centred, "EXPONENTIAL": exponential}
+POLYNOMIALS = {
+    "MILLS": mills,
+    "FIRST_LADDER": lambda: ladder(1),
+    "SECOND_LADDER": lambda: ladder(2),
+    "CENTRED": centred,
+    "EXPONENTIAL": exponential,
+}
 
 
 def main() -> None:

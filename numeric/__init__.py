@@ -1,0 +1,31 @@
+"""numeric: the compiled side of symgauss. Fast Gaussian moments, and layers as polynomials.
+
+>>> layer = MLP(W_in, b_in, W_out, b_out, activation="gelu")
+>>> p = approximate(layer, Gaussian.from_samples(X), degree=2)
+>>> p(x), p.linear, p.quadratic
+>>> hermite_coefficients("relu", mean=0.0, std=1.0)
+array([0.39894228, 0.5       , 0.39894228])
+"""
+
+from numeric.activations import Activation, UnknownActivation, activation, activation_names
+from numeric.convert import approximate
+from numeric.dense import CoefficientsTooLarge, DensePolynomial
+from numeric.inputs import Gaussian
+from numeric.layers import MLP
+from numeric.moments import expected_derivatives, hermite_coefficients
+from numeric.polynomial import RidgePolynomial
+
+__all__ = [
+    "MLP",
+    "Activation",
+    "CoefficientsTooLarge",
+    "DensePolynomial",
+    "Gaussian",
+    "RidgePolynomial",
+    "UnknownActivation",
+    "activation",
+    "activation_names",
+    "approximate",
+    "expected_derivatives",
+    "hermite_coefficients",
+]

@@ -1,0 +1,163 @@
+"""Hermite coefficients and expected derivatives of an activation over batches of preactivations.
+
+With y = μ + σZ, Z ~ N(0, 1), and He_k the probabilists' Hermite polynomials,
+
+    h_k = E[σ(y) He_k(Z)] = s^k ∂^k M/∂μ^k      g_k = ∂^k M/∂μ^k = E σ^(k)(y)      M(μ, s) = E σ(y)
+
+(our derivation: Stein's identity, derivations/stein.md). The kernels are generated from formulas that
+`symgauss` has proved; this file broadcasts, checks, and hands over contiguous arrays.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from numeric.activations import Activation, activation
+from numeric.jit import loop
+from numeric.special import TINY
+
+# Rows of this many pairs stay in the first-level cache while they are turned into the output's layout.
+BLOCK = 256
+UNROLLED = 8
+
+
+@loop
+def _count(mean, std):
+    """How many pairs are valid, and how many have no standard deviation to speak of."""
+    valid = 0
+    zero = 0
+    for i in range(mean.size):
+        good = (abs(mean[i]) < np.inf) & (std[i] >= 0.0) & (std[i] < np.inf)
+        valid += np.int64(good)
+        zero += np.int64(std[i] < TINY)
+    return valid, zero
+
+
+def hermite_coefficients(
+    activation: Any, mean: Any, std: Any, order: int = 2, out: np.ndarray | None = None
+) -> np.ndarray:
+    """h_0, …, h_order, with h_k = E[σ(μ + sZ) He_k(Z)].
+
+    Args:
+        activation: a name, `numeric.activation(...)` or a record of `symgauss`.
+        mean: μ, any shape, any real type; converted to float64.
+        std: s ≥ 0, broadcast against `mean`.
+        order: the highest k, any integer ≥ 0.
+        out: where to write, float64 of the shape returned; any strides.
+
+    Returns:
+        float64 of shape `broadcast(mean, std).shape + (order + 1,)`. At s = 0: (σ(μ), 0, …, 0), with σ
+        as written, so step(0) = 0; a subnormal s (below 2.3e-308) counts as 0.
+
+    Raises:
+        ValueError: NaN or infinite entries, a negative std, shapes that do not broadcast, a wrong `out`.
+        TypeError: complex, boolean or object arrays; an order that is no integer.
+
+    Source: our derivation from Stein's identity; these are the coefficients of Belrose & Rigg
+    (arXiv 2502.01032) in the orthonormal basis of the preactivation, up to 1/√k!.
+
+    >>> hermite_coefficients("relu", 0.0, 1.0)
+    array([0.39894228, 0.5       , 0.39894228])
+    """
+    return _evaluate("hermite", activation, mean, std, order, out)
+
+
+def expected_derivatives(
+    activation: Any, mean: Any, std: Any, order: int = 2, out: np.ndarray | None = None
+) -> np.ndarray:
+    """g_0, …, g_order, with g_k = ∂^k M/∂μ^k = E σ^(k)(μ + sZ), the second where σ^(k) is a function.
+
+    Arguments, result and errors as in `hermite_coefficients`. At s = 0 these are the derivatives of σ
+    at μ, and at a breakpoint those of the piece that σ's formula assigns to it.
+
+    >>> expected_derivatives("square", 3.0, 0.5)
+    array([9.25, 6.  , 2.  ])
+    """
+    return _evaluate("derivatives", activation, mean, std, order, out)
+
+
+def _evaluate(kind: str, name: Any, mean: Any, std: Any, order: int, out: np.ndarray | None) -> np.ndarray:
+    act = activation(name)
+    order = _checked_order(order)
+    mean, std, shape = _pairs(mean, std)
+    target = _target(out, (*shape, order + 1), mean, std)
+    valid, zero = _count(mean, std)
+    if valid != mean.size:
+        _refuse(mean, std)
+    rows = target.reshape(-1, order + 1)
+    _fill(kind, act, mean, std, rows)
+    if zero:
+        _at_zero(kind, act, mean, std, rows)
+    if out is None:
+        return target
+    if target is not out:
+        out[...] = target
+    return out
+
+
+def _fill(kind: str, act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> None:
+    order = rows.shape[1] - 1
+    if order > UNROLLED:
+        getattr(act.kernels, f"{kind}_loop_any")(mean, std, rows, *act.arguments)
+        return
+    unrolled = 2 if order <= 2 else UNROLLED
+    buffer = np.empty((unrolled + 1, BLOCK))
+    getattr(act.kernels, f"{kind}_loop_{unrolled}")(mean, std, rows, buffer, *act.arguments)
+
+
+def _at_zero(kind: str, act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> None:
+    """σ as written where s = 0; the formulas of smooth activations are right there up to rounding."""
+    if act.kernels.SMOOTH:
+        still = std < TINY
+        rows[still, 0] = act(mean[still])
+    else:
+        getattr(act.kernels, f"{kind}_at_zero")(mean, std, rows, *act.arguments)
+
+
+def _checked_order(order: Any) -> int:
+    if isinstance(order, bool | np.bool_) or not isinstance(order, int | np.integer):
+        raise TypeError(f"order is {order!r}; expected an integer ≥ 0.")
+    if order < 0:
+        raise ValueError(f"order is {order}; expected an integer ≥ 0.")
+    return int(order)
+
+
+def _pairs(mean: Any, std: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    arrays = []
+    for name, given in (("mean", mean), ("std", std)):
+        array = np.asarray(given)
+        if array.dtype.kind not in "iuf":
+            raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers. Convert it first.")
+        arrays.append(array)
+    try:
+        shape = np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
+    except ValueError:
+        raise ValueError(
+            f"mean of shape {arrays[0].shape} and std of shape {arrays[1].shape} do not broadcast together."
+        ) from None
+    mean, std = (np.ascontiguousarray(np.broadcast_to(a, shape), dtype=np.float64).reshape(-1) for a in arrays)
+    return mean, std, shape
+
+
+def _target(out: np.ndarray | None, shape: tuple[int, ...], *inputs: np.ndarray) -> np.ndarray:
+    """Where the kernels write: `out` itself when they can, else a fresh array."""
+    if out is None:
+        return np.empty(shape)
+    if not isinstance(out, np.ndarray) or out.dtype != np.float64 or out.shape != shape:
+        found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out is {found}; expected a float64 array of shape {shape}.")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only; pass a writeable array.")
+    direct = out.flags.c_contiguous and not any(np.may_share_memory(out, array) for array in inputs)
+    return out if direct else np.empty(shape)
+
+
+def _refuse(mean: np.ndarray, std: np.ndarray) -> None:
+    for name, array, expected in (("mean", mean, "finite numbers"), ("std", std, "finite numbers ≥ 0")):
+        bad = ~np.isfinite(array) if name == "mean" else ~(np.isfinite(array) & (array >= 0))
+        if bad.any():
+            first = int(np.argmax(bad))
+            raise ValueError(
+                f"{name} has {int(bad.sum())} bad of {bad.size} entries, the first {array[first]} at flat index "
+                f"{first} of the broadcast array; expected {expected}."
+            )
