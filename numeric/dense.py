@@ -1,0 +1,221 @@
+"""Polynomials given by all their coefficients, and the memory those take."""
+
+import os
+from collections.abc import Iterable
+from math import comb
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from numeric import checks
+from numeric.blocks import row_blocks
+
+Float64 = NDArray[np.float64]
+
+
+class CoefficientsTooLarge(MemoryError):
+    """Dense coefficients were asked for that do not fit into memory; `bytes` says what they take."""
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message, size)
+        self.bytes = size
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+class DensePolynomial:
+    """p(x) = Σ_k C_k[(x − center)^{⊗k}], with all coefficients in memory.
+
+    >>> p = DensePolynomial([1.0], ([0.0], [[2.0]], [[[3.0]]]))     # 2 (x − 1) + 3 (x − 1)²
+    >>> p
+    DensePolynomial(degree=2, 1 → 1)
+    >>> p([2.0])
+    array([5.])
+    >>> p.about([0.0]).linear
+    array([[-4.]])
+
+    Args:
+        center: (d,), the point the coefficients are about.
+        coefficients: C_0, …, C_n: C_k has shape (d_out, d, …, d) with k trailing axes, and is made
+            symmetric in them, which does not change the polynomial.
+
+    Raises:
+        ValueError: shapes that do not fit together, NaN or infinite entries, no coefficients at all.
+        TypeError: complex, object or other non-real dtypes.
+    """
+
+    __slots__ = ("_center", "_coefficients")
+
+    def __init__(self, center: ArrayLike, coefficients: Iterable[ArrayLike]) -> None:
+        center = checks.real_array("center", center, (None,))
+        given = list(coefficients)
+        if not given:
+            raise ValueError("coefficients: expected at least the constant C_0, got none")
+        constant = checks.real_array("coefficients[0]", given[0], (None,))
+        tensors = []
+        for k, value in enumerate(given):
+            shape = (len(constant), *(len(center),) * k)
+            tensor = checks.real_array(f"coefficients[{k}]", value, shape)
+            tensors.append(_read_only(symmetrise(np.array(tensor, dtype=np.float64, order="C"))))
+        self._center = _read_only(np.array(center, dtype=np.float64))
+        self._coefficients = tuple(tensors)
+
+    @classmethod
+    def _from_symmetric(cls, center: Float64, coefficients: Iterable[Float64]) -> Self:
+        result = cls.__new__(cls)
+        result._center = _read_only(np.array(center, dtype=np.float64))
+        result._coefficients = tuple(_read_only(tensor) for tensor in coefficients)
+        return result
+
+    @property
+    def center(self) -> Float64:
+        """The point the coefficients are about, shape (d,)."""
+        return self._center
+
+    @property
+    def coefficients(self) -> tuple[Float64, ...]:
+        """C_0, …, C_n."""
+        return self._coefficients
+
+    @property
+    def degree(self) -> int:
+        """n, whether or not C_n is zero."""
+        return len(self._coefficients) - 1
+
+    @property
+    def d_in(self) -> int:
+        return len(self._center)
+
+    @property
+    def d_out(self) -> int:
+        return len(self._coefficients[0])
+
+    @property
+    def constant(self) -> Float64:
+        """C_0, shape (d_out,): the value at `center`."""
+        return self.coefficient(0)
+
+    @property
+    def linear(self) -> Float64:
+        """C_1, shape (d_out, d): the gradient at `center`."""
+        return self.coefficient(1)
+
+    @property
+    def quadratic(self) -> Float64:
+        """C_2, shape (d_out, d, d), symmetric: half the Hessian at `center`."""
+        return self.coefficient(2)
+
+    def coefficient(self, k: int) -> Float64:
+        """C_k, shape (d_out,) + (d,)·k: about `center`, zeros above the degree."""
+        k = checks.non_negative_integer("k", k)
+        if k <= self.degree:
+            return self._coefficients[k]
+        check_memory(self.d_out, self.d_in, [k])
+        return np.zeros((self.d_out, *(self.d_in,) * k))
+
+    def about(self, center: ArrayLike) -> "DensePolynomial":
+        """The same polynomial with its coefficients about another point."""
+        point = checks.real_array("center", center, (self.d_in,)).astype(np.float64)
+        shift = point - self._center
+        moved = [np.zeros_like(tensor) for tensor in self._coefficients]
+        for k, tensor in enumerate(self._coefficients):
+            # C_k[(z + shift)^{⊗k}] = Σ_m C(k, m) C_k[shift^{⊗(k−m)}, z^{⊗m}]
+            for m in range(k, -1, -1):
+                moved[m] += comb(k, m) * tensor
+                if m:
+                    tensor = tensor @ shift
+        return DensePolynomial._from_symmetric(point, map(symmetrise, moved))
+
+    def __call__(self, x: ArrayLike) -> Float64:
+        """p(x) for x of shape (…, d): shape (…, d_out), float64. NaN and infinities propagate."""
+        points = checks.points("x", x, self.d_in)
+        z = points.reshape(-1, self.d_in) - self._center
+        out = np.empty((len(z), self.d_out))
+        for rows in row_blocks(len(z), self.d_out * self.d_in ** max(self.degree - 1, 0)):
+            out[rows] = self._evaluate(z[rows])
+        return out.reshape(*points.shape[:-1], self.d_out)
+
+    def _evaluate(self, z: Float64) -> Float64:
+        """Horner's rule, one tensor axis at a time."""
+        d = self.d_in
+        top = self._coefficients[-1]
+        if self.degree == 0:
+            return np.broadcast_to(top, (len(z), self.d_out))
+        # The first contraction is a matrix product; after it, every point has a tensor of its own.
+        value = z @ top.reshape(-1, d).T
+        for tensor in self._coefficients[-2:0:-1]:
+            value = np.einsum("bij,bj->bi", (value + tensor.ravel()).reshape(len(z), -1, d), z)
+        return value + self._coefficients[0]
+
+    def __repr__(self) -> str:
+        return f"DensePolynomial(degree={self.degree}, {self.d_in} → {self.d_out})"
+
+
+def check_memory(d_out: int, d_in: int, orders: Iterable[int], max_bytes: int | None = None) -> None:
+    """Raise `CoefficientsTooLarge` if the coefficients of these orders take more than `max_bytes`.
+
+    `None` stands for the memory available now. Counted are the float64 tensors themselves and the tables
+    of their shape that make them symmetric, one output at a time.
+    """
+    orders = list(orders)
+    size = sum(_tensor_bytes(d_out, d_in, k) for k in orders)
+    limit = available_memory() if max_bytes is None else max_bytes
+    if size <= limit:
+        return
+    names = ", ".join(str(k) for k in orders)
+    raise CoefficientsTooLarge(
+        f"the dense coefficients of order {names} for {d_in} inputs and {d_out} outputs take {size:,} bytes "
+        f"({size / 2**30:,.1f} GiB), more than the {limit:,} bytes "
+        f"{'available' if max_bytes is None else 'allowed by max_bytes'}; "
+        "evaluate the factored polynomial instead, or convert a layer with fewer outputs",
+        size,
+    )
+
+
+def _tensor_bytes(d_out: int, d_in: int, k: int) -> int:
+    tables = k + 4 if k > 2 else 1
+    return 8 * (d_out + tables) * d_in**k
+
+
+def available_memory() -> int:
+    """Bytes that can be allocated without swapping, as far as the system tells; else half of its memory."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, OSError, ValueError):
+        return 4 * 2**30
+
+
+def symmetrise(tensor: Float64) -> Float64:
+    """Replace each tensor[o] by its symmetric part in the trailing axes, symmetric to the last bit.
+
+    In place, so that the largest coefficients need no second copy.
+    """
+    k = tensor.ndim - 1
+    if k < 2:
+        return tensor
+    if k == 2:
+        for matrix in tensor:
+            matrix[:] = 0.5 * (matrix + matrix.T)
+        return tensor
+    d = tensor.shape[1]
+    indices = np.indices((d,) * k).reshape(k, -1)
+    indices.sort(axis=0)
+    canonical = np.ravel_multi_index(tuple(indices), (d,) * k)
+    counts = np.maximum(np.bincount(canonical, minlength=d**k), 1)
+    for row in tensor.reshape(len(tensor), -1):
+        row[:] = (np.bincount(canonical, weights=row, minlength=d**k) / counts)[canonical]
+    return tensor
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
