@@ -1,0 +1,37 @@
+"""All benchmarks, one after the other: `make bench`. What they print also goes to tests/benchmarks/results/.
+
+    python -m tests.benchmarks [--quick]
+
+Each figure is a ratio to a floor or a peer in the same run. Close other programs first.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.benchmarks.timing import machine
+
+RESULTS = Path(__file__).parent / "results"
+QUICK = {"moments": ["--repeats", "5"], "convert": ["--small", "--repeats", "3"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes and few repeats; nothing is recorded")
+    quick = parser.parse_args().quick
+    for name, options in QUICK.items():
+        command = [sys.executable, "-m", f"tests.benchmarks.bench_{name}", *(options if quick else [])]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        report = f"{machine()}\n\n{output}"
+        print(report)
+        if not quick:
+            RESULTS.mkdir(exist_ok=True)
+            temporary = RESULTS / f"{name}.tmp"
+            temporary.write_text(report, encoding="utf-8")
+            os.replace(temporary, RESULTS / f"{name}.txt")
+
+
+if __name__ == "__main__":
+    main()
