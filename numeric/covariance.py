@@ -25,7 +25,9 @@ _NOISE = 8 * _EPSILON
 
 # Columns taken at a time by `_quadratic_forms`: wide enough for BLAS, narrow enough that almost half of
 # the product is saved.
-_PANEL = 256
+_PANEL = 128
+# Rows at a time: what is made of them fits the cache, and the panels of Σ are still read seldom.
+_ROWS = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +97,15 @@ class Full:
     def standard_deviations(self, W: NDArray[Any]) -> Float64:
         n, d = W.shape
         deviations = np.sqrt(np.maximum(np.diagonal(self.matrix), 0.0))
+        total = float(deviations.sum())
         result = np.empty(n)
-        for rows in row_blocks(n, d):
+        for rows in row_blocks(n, d, _ROWS):
             block, exponents = _scaled_rows(W[rows])
             variances = _quadratic_forms(block, self.matrix)
-            np.abs(block, out=block)
-            variances[variances <= _NOISE * (block @ deviations) ** 2] = 0.0
+            # Scaled entries are below 1, so that only few rows can be noise; those are looked at.
+            suspects = np.flatnonzero(variances <= _NOISE * total**2)
+            noise = _NOISE * (np.abs(block[suspects]) @ deviations) ** 2
+            variances[suspects[variances[suspects] <= noise]] = 0.0
             result[rows] = np.ldexp(np.sqrt(variances), exponents)
         return result
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from numeric import checks
 from numeric.activations import Activation, activation
 from numeric.jit import loop
 from numeric.special import TINY
@@ -51,7 +52,7 @@ def hermite_coefficients(
 
     Raises:
         ValueError: NaN or infinite entries, a negative std, shapes that do not broadcast, a wrong `out`.
-        TypeError: complex, boolean or object arrays; an order that is no integer.
+        TypeError: complex or object arrays; an order that is no integer.
 
     Source: our derivation from Stein's identity; these are the coefficients of Belrose & Rigg
     (arXiv 2502.01032) in the orthonormal basis of the preactivation, up to 1/√k!.
@@ -78,7 +79,7 @@ def expected_derivatives(
 
 def _evaluate(kind: str, name: Any, mean: Any, std: Any, order: int, out: np.ndarray | None) -> np.ndarray:
     act = activation(name)
-    order = _checked_order(order)
+    order = checks.non_negative_integer("order", order)
     mean, std, shape = _pairs(mean, std)
     target = _target(out, (*shape, order + 1), mean, std)
     valid, zero = _count(mean, std)
@@ -114,21 +115,8 @@ def _at_zero(kind: str, act: Activation, mean: np.ndarray, std: np.ndarray, rows
         getattr(act.kernels, f"{kind}_at_zero")(mean, std, rows, *act.arguments)
 
 
-def _checked_order(order: Any) -> int:
-    if isinstance(order, bool | np.bool_) or not isinstance(order, int | np.integer):
-        raise TypeError(f"order is {order!r}; expected an integer ≥ 0.")
-    if order < 0:
-        raise ValueError(f"order is {order}; expected an integer ≥ 0.")
-    return int(order)
-
-
 def _pairs(mean: Any, std: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-    arrays = []
-    for name, given in (("mean", mean), ("std", std)):
-        array = np.asarray(given)
-        if array.dtype.kind not in "iuf":
-            raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers. Convert it first.")
-        arrays.append(array)
+    arrays = [checks.unconverted_array("mean", mean), checks.unconverted_array("std", std)]
     try:
         shape = np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
     except ValueError:

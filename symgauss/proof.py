@@ -162,7 +162,7 @@ def _with_witness(act: Activation, mean: Expr, steps: list[Step]) -> list[Step]:
 
 
 def _escape(text: str) -> str:
-    """Plain text for \\text{…}."""
+    """Plain text for \\text{…} as MathJax has it, where ^ is an ordinary character."""
     for character in "_&%#":
         text = text.replace(character, rf"\{character}")
-    return text.replace("**", "^").replace("^", r"\textasciicircum{}")
+    return text.replace("**", "^")
