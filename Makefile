@@ -36,7 +36,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks
 
 # The derivations and notebooks, executed and rendered to book/index.html.
-book: $(VENV)/.dev
+book: $(VENV)/.test
 	$(BIN)/python derivations/book.py
 
 constraints: $(VENV)/.dev

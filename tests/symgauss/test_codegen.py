@@ -48,6 +48,8 @@ PLAIN = {
     "gauss": lambda y: math.exp(-y * y / 2),
     "Phi_phi": _normal,
     "centred_Phi": lambda z: 0.5 * math.erf(z / math.sqrt(2)),
+    "lifted_Phi_phi": lambda z, lifted: (_normal(z)[0], _normal(z)[1] * (2.0**256 if lifted else 1.0)),
+    "I_1": lambda z, density: z * _normal(z)[0] + density,
     "I_2": lambda z, density: ((1 + z * z) * _normal(z)[0] + z * density) / 2,
 }
 
