@@ -55,7 +55,6 @@ def test_a_notebook_gives_the_outputs_that_are_committed(path: Path) -> None:
 
 
 def test_a_document_becomes_a_page() -> None:
-    pytest.importorskip("nbconvert")
     notebook = nbformat.read(book.NOTEBOOKS[0], as_version=4)
     page = book.html(notebook, book.title(notebook))
     assert "<title>symgauss in ten minutes</title>" in page
