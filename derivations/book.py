@@ -15,7 +15,8 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
-DERIVATIONS = tuple(ROOT / "derivations" / f"{name}.md" for name in ("heat_equation", "stein", "ridge"))
+ORDER = ("heat_equation", "stein", "isserlis", "master", "ridge")
+DERIVATIONS = tuple(ROOT / "derivations" / f"{name}.md" for name in ORDER)
 NOTEBOOKS = tuple(sorted((ROOT / "notebooks").glob("*.ipynb")))
 
 

@@ -7,12 +7,21 @@ mu*Phi(mu/sigma) + sigma*phi(mu/sigma)
 """
 
 from symgauss import catalogue
+from symgauss.families import S, c, m, m_x, v_x
 from symgauss.hermite import expected_derivatives, hermite_coefficients
+from symgauss.isserlis import gaussian_moment, isserlis_partitions, prove_moment
+from symgauss.master import (
+    hermite_master_coefficients,
+    master_coefficients,
+    prove_hermite_master_theorem,
+    prove_master_theorem,
+)
 from symgauss.mean import gaussian_mean
 from symgauss.pieces import NoClosedForm
-from symgauss.proof import Proof, Step, prove_mean
+from symgauss.proof import prove_mean
 from symgauss.record import Activation, UnknownActivation, activation, activation_names, register
 from symgauss.symbols import He, Phi, mu, mu_1, mu_2, phi, rho, sigma, sigma_1, sigma_2, x
+from symgauss.verdict import Proof, Step
 
 __version__ = "0.1.0"
 
@@ -22,23 +31,35 @@ __all__ = [
     "NoClosedForm",
     "Phi",
     "Proof",
+    "S",
     "Step",
     "UnknownActivation",
     "activation",
     "activation_names",
+    "c",
     "catalogue",
     "expected_derivatives",
     "gaussian_mean",
+    "gaussian_moment",
     "hermite_coefficients",
+    "hermite_master_coefficients",
+    "isserlis_partitions",
+    "m",
+    "m_x",
+    "master_coefficients",
     "mu",
     "mu_1",
     "mu_2",
     "phi",
+    "prove_hermite_master_theorem",
+    "prove_master_theorem",
     "prove_mean",
+    "prove_moment",
     "register",
     "rho",
     "sigma",
     "sigma_1",
     "sigma_2",
+    "v_x",
     "x",
 ]

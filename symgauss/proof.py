@@ -5,8 +5,6 @@ a point is found at which the formula is wrong, and *unproved* otherwise (the me
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import sympy
 from sympy import Expr
@@ -17,59 +15,7 @@ from symgauss.mean import gaussian_mean
 from symgauss.record import Activation, as_activation
 from symgauss.surds import Outside
 from symgauss.symbols import exact, mu, sigma, x
-
-Status = Literal["proved", "refuted", "unproved"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One condition: what is claimed, why it holds or fails, and how that ended."""
-
-    name: str
-    claim: str
-    reason: str
-    status: Status
-    latex: str = ""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What came of putting a formula to the test; `print` it, or let a notebook render it."""
-
-    subject: str
-    formula: Expr
-    steps: tuple[Step, ...]
-
-    @property
-    def status(self) -> Status:
-        found = {step.status for step in self.steps}
-        return "refuted" if "refuted" in found else "unproved" if found != {"proved"} else "proved"
-
-    @property
-    def holds(self) -> bool:
-        """True for "proved" only."""
-        return self.status == "proved"
-
-    def __str__(self) -> str:
-        width = max(34, *(len(step.claim) for step in self.steps)) + 4
-        lines = [f"{self.subject} {self.status}"]
-        for step in self.steps:
-            verdict = "" if step.status == "proved" else f"{step.status}: "
-            lines.append(f"  {step.name:<13}   {step.claim:<{width}} {verdict}{step.reason}")
-        return "\n".join(lines)
-
-    def __repr__(self) -> str:
-        return f"<Proof: {self.subject} {self.status}>"
-
-    def _repr_latex_(self) -> str:
-        rows = []
-        for step in self.steps:
-            verdict = step.status if step.status == "proved" else f"{step.status}: {step.reason}"
-            rows.append(rf"\text{{{step.name}}} & {step.latex} & \text{{{_escape(verdict)}}}")
-        table = r" \\ ".join(rows)
-        head = rf"\text{{{_escape(self.subject)} {self.status}:}}\quad M = {sympy.latex(self.formula)}"
-        body = rf"\begin{{array}}{{lll}} {table} \end{{array}}"
-        return rf"$\displaystyle \begin{{array}}{{l}} {head} \\ {body} \end{{array}}$"
+from symgauss.verdict import Proof, Step
 
 
 def prove_mean(act: Activation | Expr | str, mean: Expr | None = None) -> Proof:
@@ -159,10 +105,3 @@ def _with_witness(act: Activation, mean: Expr, steps: list[Step]) -> list[Step]:
         tex = r"M = \mathrm{E}\,\sigma(\mu + \sigma Z)"
         return [*steps, Step("definition", "M = E activation(mu + sigma Z)", found, "refuted", tex)]
     return steps
-
-
-def _escape(text: str) -> str:
-    """Plain text for \\text{…} as MathJax has it, where ^ is an ordinary character."""
-    for character in "_&%#":
-        text = text.replace(character, rf"\{character}")
-    return text.replace("**", "^")

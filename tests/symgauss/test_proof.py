@@ -168,6 +168,29 @@ def test_the_text_of_a_refutation_has_the_witness():
     assert repr(proof) == "<Proof: relu: mean refuted>"
 
 
+@pytest.mark.parametrize(
+    ("name", "claim", "interval"),
+    [
+        ("relu", sympy.Integer(0), "M → 0 for 0 < x < oo, but the activation is x there"),
+        ("hardtanh", mu, "M → x for -oo < x < -1, but the activation is -1 there"),
+        ("step", Phi((mu - 2) / sigma), "M → 0 for 0 < x < 2, but the activation is 1 there"),
+    ],
+)
+def test_the_interval_with_the_wrong_limit_is_named(name, claim, interval):
+    assert interval in str(sg.prove_mean(name, claim))
+
+
+@pytest.mark.parametrize("p", [1, 2, 5])
+def test_growth_is_judged_at_the_centre_of_any_kernel(p):
+    """z² e^{−pz²/2} is bounded, and e^{−pz²/2}/sigma is not, z = (mu − 3)/sigma."""
+    z = (mu - 3) / sigma
+    bounded, unbounded = (
+        sg.prove_mean("relu", M_RELU + factor * exp(-p * z**2 / 2)).steps[1] for factor in (z**2, 1 / sigma)
+    )
+    assert bounded.status == "proved"
+    assert unbounded.reason == "sigma**(-1) remains at mu = 3"
+
+
 def test_latex():
     text = sg.prove_mean("gelu")._repr_latex_()
     assert text.startswith("$")
