@@ -11,6 +11,12 @@ from numeric.activations import Activation, UnknownActivation, activation, activ
 from numeric.convert import approximate
 from numeric.dense import CoefficientsTooLarge, DensePolynomial
 from numeric.inputs import Gaussian
+from numeric.isserlis import (
+    gaussian_moment,
+    gaussian_moments,
+    hermite_master_coefficients,
+    master_coefficients,
+)
 from numeric.layers import MLP
 from numeric.moments import expected_derivatives, hermite_coefficients
 from numeric.polynomial import RidgePolynomial
@@ -27,5 +33,9 @@ __all__ = [
     "activation_names",
     "approximate",
     "expected_derivatives",
+    "gaussian_moment",
+    "gaussian_moments",
     "hermite_coefficients",
+    "hermite_master_coefficients",
+    "master_coefficients",
 ]
