@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-all lint codegen check tables accuracy bench book constraints clean
+.PHONY: demo test test-all lint codegen check tables accuracy bench bench-peers mutants book constraints clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m numeric.demo
@@ -35,11 +35,20 @@ accuracy: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks
 
+# Against other libraries; those that cannot be installed are named and skipped.
+bench-peers: $(VENV)/.test
+	-$(MAKE) $(VENV)/.peers
+	$(BIN)/python -m tests.benchmarks.peers $(ARGS)
+
+# Errors planted at random places of copies of the packages: do the tests notice?
+mutants: $(VENV)/.test
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 # The derivations and notebooks, executed and rendered to book/index.html.
 book: $(VENV)/.test
 	$(BIN)/python derivations/book.py
 
-constraints: $(VENV)/.dev
+constraints: $(VENV)/.dev $(VENV)/.peers
 	{ echo "# Exact versions used by make and CI. Regenerate: make constraints"; \
 	  $(PIP) freeze --exclude-editable; echo "torch==2.13.0"; } > constraints.tmp && mv constraints.tmp constraints.txt
 
@@ -47,7 +56,7 @@ clean:
 	rm -rf $(VENV) book demo.png
 
 # One stamp per extra: what is installed follows pyproject.toml and constraints.txt.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.peers: $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[$*]"
 	@touch $@
 

@@ -6,14 +6,11 @@ Each figure is a ratio to a floor or a peer in the same run. Close other program
 """
 
 import argparse
-import os
 import subprocess
 import sys
-from pathlib import Path
 
-from tests.benchmarks.timing import machine
+from tests.benchmarks.timing import machine, record
 
-RESULTS = Path(__file__).parent / "results"
 QUICK = {"moments": ["--repeats", "5"], "convert": ["--small", "--repeats", "3"]}
 
 
@@ -27,10 +24,7 @@ def main() -> None:
         report = f"{machine()}\n\n{output}"
         print(report)
         if not quick:
-            RESULTS.mkdir(exist_ok=True)
-            temporary = RESULTS / f"{name}.tmp"
-            temporary.write_text(report, encoding="utf-8")
-            os.replace(temporary, RESULTS / f"{name}.txt")
+            record(name, report)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Times as ratios: two pieces of work taken in turns in one process, the median over the repeats."""
 
+import os
 import platform
 import statistics
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+RESULTS = Path(__file__).parent / "results"
 Times = list[tuple[float, float]]
 
 
@@ -47,3 +49,11 @@ def machine() -> str:
         names = [x.split(":")[1].strip() for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
         model = f"{names[0]}, {len(names)} processors" if names else model
     return f"{date.today().isoformat()}, {model}, Python {platform.python_version()}"
+
+
+def record(name: str, report: str) -> None:
+    """Write results/<name>.txt, whole or not at all."""
+    RESULTS.mkdir(exist_ok=True)
+    temporary = RESULTS / f"{name}.tmp"
+    temporary.write_text(report, encoding="utf-8")
+    os.replace(temporary, RESULTS / f"{name}.txt")

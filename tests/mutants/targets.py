@@ -1,0 +1,55 @@
+"""Which files errors are planted in, and which tests should notice."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("symgauss", "numeric")
+# Generated code follows from symgauss/codegen, which is mutated; the demo is there to be looked at.
+LEFT_OUT = ("numeric/generated/", "numeric/demo")
+
+# The tests that look most directly at a module come first; all others of its package follow, because a test
+# that notices is a test that notices. A module that is not listed begins with the test of its own name.
+FIRST = {
+    "numeric/activations.py": ("numeric/test_moments.py", "numeric/test_layers.py"),
+    "numeric/blocks.py": ("numeric/test_layers.py", "numeric/test_inputs.py"),
+    "numeric/checks.py": ("numeric/test_bad_input.py", "numeric/test_moments.py"),
+    "numeric/covariance.py": ("numeric/test_inputs.py",),
+    "numeric/dense.py": ("numeric/test_polynomial.py", "numeric/test_bad_input.py"),
+    "numeric/jit.py": ("numeric/test_special.py", "numeric/test_moments.py"),
+    "numeric/ridge.py": ("numeric/test_layers.py", "numeric/test_polynomial.py"),
+    "numeric/series.py": ("numeric/test_polynomial.py",),
+    "symgauss/__main__.py": ("symgauss/test_command.py",),
+    "symgauss/catalogue/": ("symgauss/test_mean.py",),
+    "symgauss/codegen/": ("symgauss/test_codegen.py",),
+    "symgauss/heat.py": ("symgauss/test_proof.py",),
+    "symgauss/hermite.py": ("symgauss/test_mean.py",),
+    "symgauss/pieces.py": ("symgauss/test_pieces_and_terms.py", "symgauss/test_mean.py"),
+    "symgauss/surds.py": ("symgauss/test_normal.py", "symgauss/test_proof.py"),
+    "symgauss/terms.py": ("symgauss/test_pieces_and_terms.py", "symgauss/test_mean.py"),
+    "symgauss/witness.py": ("symgauss/test_proof.py",),
+}
+# Slow, and about whole derivations.
+LAST = ("symgauss/test_random_activations.py",)
+
+
+def modules(root: Path = ROOT, only: str = "") -> list[str]:
+    """The files that are mutated, relative to the root, below the path `only` or all."""
+    found = (path.relative_to(root).as_posix() for package in PACKAGES for path in (root / package).rglob("*.py"))
+    chosen = only.rstrip("/")
+    return sorted(
+        path
+        for path in found
+        if not path.startswith(LEFT_OUT)
+        and Path(path).name != "__init__.py"
+        and (not chosen or path == chosen or path.startswith(f"{chosen}/"))
+    )
+
+
+def suite(module: str, root: Path = ROOT) -> list[str]:
+    """The test files for a module, in the order in which they are run."""
+    folder = root / "tests" / Path(module).parts[0]
+    every = sorted(f"{folder.name}/{path.name}" for path in folder.glob("test_*.py"))
+    mirrored = f"{folder.name}/test_{Path(module).stem}.py"
+    first = next((files for start, files in FIRST.items() if module.startswith(start)), (mirrored,))
+    order = [*(t for t in first if t in every), *(t for t in every if t not in LAST), *(t for t in LAST if t in every)]
+    return [f"tests/{test}" for test in dict.fromkeys(order)]
