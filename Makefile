@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# Two installations into one environment must not run at once.
+.NOTPARALLEL:
+
 .PHONY: demo test test-all lint codegen check tables accuracy bench bench-peers mutants book constraints clean
 
 demo: $(VENV)/.demo
@@ -56,10 +59,12 @@ clean:
 	rm -rf $(VENV) book demo.png
 
 # One stamp per extra: what is installed follows pyproject.toml and constraints.txt.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.peers: $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.peers: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/.made
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[$*]"
 	@touch $@
 
-$(BIN)/python:
+# A stamp, because a half-made environment has a python too.
+$(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "symgauss needs Python 3.11 or newer; run make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@

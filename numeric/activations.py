@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from numeric import checks
 from numeric.generated import ALIASES, PARAMETERS
 
 
@@ -23,7 +24,8 @@ class UnknownActivation(ValueError):
 class Activation:
     """An activation with its parameters and kernels; get one from `activation`.
 
-    Calling it evaluates σ elementwise, in the floating type of its argument (integers become float64).
+    Calling it evaluates σ elementwise, in the floating type of its argument: float16, float32 or float64;
+    everything else real becomes float64.
     At a jump σ is as its formula says: step(0) = 0.
     """
 
@@ -47,14 +49,12 @@ class Activation:
         return self.kernels.FORMULA
 
     def __call__(self, x: Any) -> np.ndarray:
-        x = np.asarray(x)
-        if x.dtype.kind not in "iuf":
-            raise TypeError(f"x has dtype {x.dtype}; an activation takes real numbers. Convert it first.")
-        dtype = np.float32 if x.dtype.kind == "f" and x.dtype.itemsize <= 4 else np.float64
-        flat = np.ascontiguousarray(x, dtype=dtype).reshape(-1)
-        out = np.empty(flat.shape, dtype)
+        array = checks.floating_array("x", x)
+        work = np.float64 if array.dtype == np.float64 else np.float32
+        flat = np.ascontiguousarray(array, dtype=work).reshape(-1)
+        out = np.empty(flat.shape, work)
         self.kernels.value_loop(flat, out, *self.arguments)
-        return out.reshape(x.shape)
+        return out.reshape(array.shape).astype(array.dtype, copy=False)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Activation) and (self.name, self.parameters) == (
@@ -66,7 +66,7 @@ class Activation:
         return hash((self.name, self.arguments))
 
     def __repr__(self) -> str:
-        inside = "".join(f", {name}={value:g}" for name, value in self.parameters.items())
+        inside = "".join(f", {name}={value!r}" for name, value in self.parameters.items())
         return f"activation({self.name!r}{inside})"
 
 
@@ -107,7 +107,7 @@ def _resolve(name: str) -> str:
     name = ALIASES.get(name, name)
     if name in PARAMETERS:
         return name
-    near = difflib.get_close_matches(name, [*PARAMETERS, *ALIASES], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), [*PARAMETERS, *ALIASES], n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "See numeric.activation_names()."
     raise UnknownActivation(f"activation {name!r} is not known. {hint}")
 

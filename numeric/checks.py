@@ -39,6 +39,8 @@ def unconverted_array(name: str, value: ArrayLike) -> NDArray[Any]:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name}: expected a rectangular array of real numbers; {error}") from None
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected an array without a mask; fill it first, for example with .filled(0)")
     if array.dtype.kind not in _REAL_KINDS:
         hint = "; take .real if the imaginary part is zero" if array.dtype.kind == "c" else ""
         raise TypeError(f"{name}: expected an array of real numbers, got dtype {array.dtype}{hint}")

@@ -62,6 +62,7 @@ def approximate(layer: MLP, inputs: Gaussian, degree: int = 2) -> RidgePolynomia
         W_out=layer.W_out,
         b_out=layer.b_out,
         center=inputs.mean,
+        spread=inputs.std,
         preactivation_mean=mean,
         preactivation_std=std,
         hermite=hermite,

@@ -39,6 +39,9 @@ class Identity:
     def standard_deviations(self, W: NDArray[Any]) -> Float64:
         return _row_norms(W, lambda block: block)
 
+    def deviations(self) -> Float64:
+        return np.ones(self.dim)
+
     def dense(self) -> Float64:
         return np.eye(self.dim)
 
@@ -56,8 +59,11 @@ class Diagonal:
     variances: Float64
 
     def standard_deviations(self, W: NDArray[Any]) -> Float64:
-        root = np.sqrt(self.variances)
+        root = self.deviations()
         return _row_norms(W, lambda block: block * root)
+
+    def deviations(self) -> Float64:
+        return np.sqrt(self.variances)
 
     def dense(self) -> Float64:
         return np.diag(self.variances)
@@ -76,7 +82,18 @@ class Factor:
     F: Float64
 
     def standard_deviations(self, W: NDArray[Any]) -> Float64:
-        return _row_norms(W, lambda block: block @ self.F)
+        norms = _row_norms(W, lambda block: block @ self.F)
+        # What is left of w F where its terms cancel is rounding, and a polynomial in y/s would blow it up.
+        # Entries of w are at most its largest, so that only few rows can be noise; those are looked at.
+        deviations = self.deviations()
+        largest = np.abs(W).max(axis=1, initial=0).astype(np.float64)
+        suspects = np.flatnonzero(norms <= _NOISE * largest * deviations.sum())
+        noise = _NOISE * (np.abs(W[suspects].astype(np.float64)) @ deviations)
+        norms[suspects[norms[suspects] <= noise]] = 0.0
+        return norms
+
+    def deviations(self) -> Float64:
+        return _row_norms(self.F, lambda block: block)
 
     def dense(self) -> Float64:
         return self.F @ self.F.T
@@ -96,7 +113,7 @@ class Full:
 
     def standard_deviations(self, W: NDArray[Any]) -> Float64:
         n, d = W.shape
-        deviations = np.sqrt(np.maximum(np.diagonal(self.matrix), 0.0))
+        deviations = self.deviations()
         total = float(deviations.sum())
         result = np.empty(n)
         for rows in row_blocks(n, d, _ROWS):
@@ -108,6 +125,9 @@ class Full:
             variances[suspects[variances[suspects] <= noise]] = 0.0
             result[rows] = np.ldexp(np.sqrt(variances), exponents)
         return result
+
+    def deviations(self) -> Float64:
+        return np.sqrt(np.maximum(np.diagonal(self.matrix), 0.0))
 
     def dense(self) -> Float64:
         return self.matrix

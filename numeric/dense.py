@@ -158,26 +158,27 @@ def check_memory(d_out: int, d_in: int, orders: Iterable[int], max_bytes: int | 
     """Raise `CoefficientsTooLarge` if the coefficients of these orders take more than `max_bytes`.
 
     `None` stands for the memory available now. Counted are the float64 tensors themselves and the tables
-    of their shape that make them symmetric, one output at a time.
+    of their shape that make them symmetric, one output at a time; `.bytes` is the size of the tensors.
     """
     orders = list(orders)
-    size = sum(_tensor_bytes(d_out, d_in, k) for k in orders)
+    size = sum(8 * d_out * d_in**k for k in orders)
+    working = max((8 * (k + 4 if k > 2 else 1) * d_in**k for k in orders), default=0)
     limit = available_memory() if max_bytes is None else max_bytes
-    if size <= limit:
+    if size + working <= limit:
         return
     names = ", ".join(str(k) for k in orders)
     raise CoefficientsTooLarge(
-        f"the dense coefficients of order {names} for {d_in} inputs and {d_out} outputs take {size:,} bytes "
-        f"({size / 2**30:,.1f} GiB), more than the {limit:,} bytes "
+        f"the dense coefficients of order {names} for {d_in} inputs and {d_out} outputs take {_bytes(size)}, and "
+        f"{_bytes(working)} more while they are made; that is more than the {limit:,} bytes "
         f"{'available' if max_bytes is None else 'allowed by max_bytes'}; "
         "evaluate the factored polynomial instead, or convert a layer with fewer outputs",
         size,
     )
 
 
-def _tensor_bytes(d_out: int, d_in: int, k: int) -> int:
-    tables = k + 4 if k > 2 else 1
-    return 8 * (d_out + tables) * d_in**k
+def _bytes(size: int) -> str:
+    # Python refuses to print integers of thousands of digits.
+    return f"{size:,} bytes" if size.bit_length() < 200 else f"about 2^{size.bit_length()} bytes"
 
 
 def available_memory() -> int:

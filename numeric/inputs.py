@@ -108,6 +108,11 @@ class Gaussian:
         """The covariance matrix Σ, shape (d, d); formed on request unless it was given in full."""
         return _frozen(self._covariance.dense())
 
+    @property
+    def std(self) -> Float64:
+        """The standard deviation of every coordinate, √Σ_jj, shape (d,)."""
+        return self._covariance.deviations()
+
     def sample(self, n: int, rng: np.random.Generator | int) -> Float64:
         """n independent draws, shape (n, d), on the support m + range Σ when Σ is singular.
 
@@ -122,8 +127,8 @@ class Gaussian:
         """Mean and standard deviation of every component of W x + b, each of shape (rows of W,).
 
         The mean is W m + b and the standard deviation √diag(W Σ Wᵀ), both in float64 whatever the dtype
-        of W. Under a full Σ, a variance wᵀΣw at the level of its own rounding error,
-        8 ε (Σ_j |w_j| √Σ_jj)², is zero: then Σ does not say more.
+        of W. Where wᵀΣw is at the level of its own rounding error it is zero, for then Σ does not say more:
+        below 8 ε q² under a full Σ and below (8 ε q)² under a factor, q = Σ_j |w_j| √Σ_jj.
         """
         mean = product_with_vector(W, self._mean)
         if b is not None:

@@ -8,8 +8,10 @@ Floating point: `contract` lets the compiler fuse a·b + c, which only helps acc
 instead of an exception, without which nothing vectorises.
 """
 
+import atexit
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +28,7 @@ _PACKAGE = Path(__file__).parent
 
 
 def _sources() -> list[Path]:
-    return [_PACKAGE / "jit.py", _PACKAGE / "special.py", *sorted((_PACKAGE / "generated").rglob("*.py"))]
+    return sorted(_PACKAGE.rglob("*.py"))
 
 
 def _cache_folder() -> str:
@@ -39,19 +41,30 @@ def _cache_folder() -> str:
     for path in _sources():
         digest.update(path.read_bytes())
     name = f"kernels-{digest.hexdigest()[:16]}"
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    chosen = _config.CACHE_DIR or str(Path(home) / "symgauss")
     try:
-        folder = Path(chosen) / name
+        folder = _user_cache() / name
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError:  # a read-only home: the machine's temporary folder serves, for this user alone
-        folder = Path(tempfile.gettempdir()) / f"symgauss-{os.getuid() if hasattr(os, 'getuid') else ''}" / name
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except (OSError, RuntimeError):  # a read-only home, or none: kernels are compiled anew in every process
+        folder = Path(tempfile.mkdtemp(prefix="symgauss-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return str(folder)
 
 
+def _user_cache() -> Path:
+    """NUMBA_CACHE_DIR, or symgauss in the user's cache folder (a relative XDG_CACHE_HOME does not count)."""
+    if _config.CACHE_DIR:
+        return Path(_config.CACHE_DIR)
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".cache") / "symgauss"
+
+
 CACHE_FOLDER = _cache_folder()
+
+
+def interpreted() -> bool:
+    """Whether Numba was told not to compile."""
+    return bool(_config.DISABLE_JIT)
 
 
 def device(function: Callable) -> Any:

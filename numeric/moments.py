@@ -53,6 +53,7 @@ def hermite_coefficients(
     Raises:
         ValueError: NaN or infinite entries, a negative std, shapes that do not broadcast, a wrong `out`.
         TypeError: complex or object arrays; an order that is no integer.
+        OverflowError: an order so high that h_k, which may grow like √k!, leaves double precision.
 
     Source: our derivation from Stein's identity; these are the coefficients of Belrose & Rigg
     (arXiv 2502.01032) in the orthonormal basis of the preactivation, up to 1/√k!.
@@ -89,6 +90,9 @@ def _evaluate(kind: str, name: Any, mean: Any, std: Any, order: int, out: np.nda
     _fill(kind, act, mean, std, rows)
     if zero:
         _at_zero(kind, act, mean, std, rows)
+    if order > UNROLLED and not np.isfinite(rows).all():
+        first = int(np.argmin(np.isfinite(rows).all(axis=0)))
+        raise OverflowError(f"order: {order} is beyond double precision, from k = {first} on; ask for less.")
     if out is None:
         return target
     if target is not out:

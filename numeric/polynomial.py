@@ -42,6 +42,7 @@ class RidgePolynomial:
     Attributes:
         W_in, W_out, b_out: the layer's own arrays, not copies; b_out may be None.
         center: (d_in,), the mean m of the inputs.
+        spread: (d_in,), their standard deviations.
         preactivation_mean, preactivation_std: (n_hidden,), μ and s.
         hermite: (n_hidden, degree + 1), h_ik = E[σ(μ_i + s_i Z) He_k(Z)].
         activation: the activation σ it came from.
@@ -51,6 +52,7 @@ class RidgePolynomial:
     W_out: NDArray[Any]
     b_out: NDArray[Any] | None
     center: Float64
+    spread: Float64
     preactivation_mean: Float64
     preactivation_std: Float64
     hermite: Float64
@@ -84,10 +86,15 @@ class RidgePolynomial:
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """p(x) for x of shape (…, d_in): shape (…, d_out), in `result_type(x, W_in, W_out)`.
 
-        Integer x counts as float64. NaN and infinities propagate.
+        Integer x counts as float64. NaN and infinities propagate. In single precision a neuron counts as
+        constant if its preactivation varies by less than single precision resolves.
         """
         points = checks.points("x", x, self.d_in)
-        return evaluate_ridges(points, self.W_in, None, self.W_out, self.b_out, self._series, center=self.center)
+        return evaluate_ridges(points, self.W_in, None, self.W_out, self.b_out, self._evaluate, center=self.center)
+
+    def _evaluate(self, u: NDArray[Any], neurons: slice) -> NDArray[Any]:
+        series = self._series if u.dtype == np.float64 else self._series_in_single
+        return series(u, neurons)
 
     @cached_property
     def constant(self) -> Float64:
@@ -146,6 +153,17 @@ class RidgePolynomial:
     @cached_property
     def _series(self) -> HermiteSeries:
         return HermiteSeries(self.hermite, self.preactivation_std)
+
+    @cached_property
+    def _series_in_single(self) -> HermiteSeries:
+        """The series without the neurons that float32 cannot follow: y/s would be nothing but rounding."""
+        scale = product_with_vector(np.abs(self.W_in), self.spread)
+        lost = self.preactivation_std <= 8 * float(np.finfo(np.float32).eps) * scale
+        if not lost.any():
+            return self._series
+        hermite = self.hermite.copy()
+        hermite[lost, 1:] = 0.0
+        return HermiteSeries(hermite, np.where(lost, 0.0, self.preactivation_std))
 
     @cached_property
     def _derivatives(self) -> Float64:

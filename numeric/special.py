@@ -23,7 +23,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from numeric.jit import device
+from numeric.jit import device, interpreted
 
 SQRT_HALF = 0.7071067811865476
 INV_SQRT_2PI = 0.3989422804014327
@@ -171,6 +171,10 @@ def _bitcast(signature: Any, target: ir.Type) -> Any:
 
 _from_bits = _bitcast(types.float64(types.int64), ir.DoubleType())
 _to_bits = _bitcast(types.int64(types.float64), ir.IntType(64))
+if interpreted():
+    # NUMBA_DISABLE_JIT=1, to step through kernels: the same bits by NumPy
+    _from_bits = lambda word: np.int64(word).view(np.float64)  # noqa: E731
+    _to_bits = lambda number: np.float64(number).view(np.int64)  # noqa: E731
 
 
 def _polynomial(coefficients: tuple[float, ...]) -> Any:

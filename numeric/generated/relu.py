@@ -26,7 +26,7 @@ def requirements():
 
 @device
 def value(x):
-    return max(0, x)
+    return max(0, x) if x == x else x
 
 
 @device

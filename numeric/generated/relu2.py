@@ -26,7 +26,7 @@ def requirements():
 
 @device
 def value(x):
-    return max(0, x)**2
+    return max(0, x)**2 if x == x else x
 
 
 @device

@@ -26,7 +26,7 @@ def requirements():
 
 @device
 def value(x):
-    return ((1) if (x > 0) else (0))
+    return ((1) if (x > 0) else (0)) if x == x else x
 
 
 @device

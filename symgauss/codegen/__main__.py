@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is not up to date")
     parser.add_argument("--target", type=Path, default=TARGET, help="folder of the generated modules")
     options = parser.parse_args(arguments)
-    if not (options.target.parent / "jit.py").exists() and options.target == TARGET:
+    if options.target == TARGET and not (TARGET.parents[1] / "pyproject.toml").exists():
         parser.error(f"{options.target} is not in a checkout of symgauss; kernels are generated there only.")
     files = source.catalogue()
     if not options.check:

@@ -7,7 +7,7 @@ fill the rest of each row from the recurrence of Φ^(m); no order is special.
 import sympy
 from sympy import Expr, S, Symbol, factorial
 
-from symgauss.codegen.body import NARROW_TERMS, suffix_of
+from symgauss.codegen.body import KINK_SUFFIXES, NARROW_TERMS, suffix_of
 from symgauss.codegen.ladder import Ladder, width
 from symgauss.codegen.plan import Kinks, Plan, Wave
 from symgauss.codegen.vocabulary import lower
@@ -32,7 +32,8 @@ def beyond(plan: Plan, hermite: bool) -> tuple[Lines, list[str]]:
 def arrays(plan: Plan) -> list[str]:
     """Names of the arrays of Φ^(m) that the statements fill, one per argument."""
     names = [f"d{suffix_of(i, len(plan.ladders))}" for i in range(len(plan.ladders))]
-    return [*names, *(["d_a", "d_b", "d_m"] if plan.kinks else [])]
+    kinked = {0: [], 1: ["d"], 2: ["d_a", "d_b", "d_m"]}
+    return [*names, *kinked[len(plan.kinks.breakpoints) if plan.kinks else 0]]
 
 
 def _wave(lines: Lines, summands: list[str], wave: Wave, suffix: str, hermite: bool) -> None:
@@ -72,14 +73,20 @@ def _over_sigma(value: str, hermite: bool) -> str:
 
 
 def _kinks(lines: Lines, summands: list[str], kinks: Kinks, hermite: bool) -> None:
-    (a, b), (q_a, q_b) = kinks.breakpoints, kinks.jumps
-    for name, point in (("a", mu - a), ("b", mu - b), ("m", mu - (a + b) / 2)):
-        lines.append(f"u_{name} = min(max({lower(point / sigma)}, -40.0), 40.0)")
-        lines.append(f"derivatives_of_Phi(u_{name}, d_{name})")
-    lines.append(f"e = {lower((b - a) / (2 * sigma))}")
-    wide = lower(sigma * (q_a * Symbol("d_a[k - 1]") + q_b * Symbol("d_b[k - 1]")))
-    narrow = _series(sympy.expand(q_a - q_b), sympy.expand(q_a + q_b))
-    value = f"(sigma*({narrow}) if e*max(1.0, 0.5*abs(u_m)) < 0.125 else {wide})"
+    suffixes = KINK_SUFFIXES[len(kinks.breakpoints)]
+    places = list(zip(suffixes, kinks.breakpoints))
+    if len(places) == 2:
+        places.append(("_m", (kinks.breakpoints[0] + kinks.breakpoints[1]) / 2))
+    for suffix, point in places:
+        lines.append(f"u{suffix} = min(max({lower((mu - point) / sigma)}, -40.0), 40.0)")
+        lines.append(f"derivatives_of_Phi(u{suffix}, d{suffix})")
+    tails = sum((q * Symbol(f"d{suffix}[k - 1]") for q, suffix in zip(kinks.jumps, suffixes)), S.Zero)
+    value = lower(sigma * tails)
+    if len(suffixes) == 2:
+        (a, b), (q_a, q_b) = kinks.breakpoints, kinks.jumps
+        lines.append(f"e = {lower((b - a) / (2 * sigma))}")
+        narrow = _series(sympy.expand(q_a - q_b), sympy.expand(q_a + q_b))
+        value = f"(sigma*({narrow}) if e*max(1.0, 0.5*abs(u_m)) < 0.125 else {value})"
     summands.append(_over_sigma(value, hermite))
 
 

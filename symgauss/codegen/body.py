@@ -11,8 +11,6 @@ Each family contributes K_k, its part of h_k without the power of s that the der
 `d1, d2, …` are the derivatives of Φ: d_m = Φ^(m)(u) = I_{−m}(u), d_{m+1} = −u d_m − (m − 1) d_{m−1}.
 """
 
-from collections.abc import Iterable
-
 import sympy
 from sympy import Expr, S, Symbol, factorial
 
@@ -225,14 +223,6 @@ def _centred_sigmoid(plan: Plan) -> bool:
     return set(terms) == {0} and sympy.expand(terms[0] / 2 + plan.polynomial) == 0
 
 
-def _choose(options: Iterable[Expr], a: Expr, b: Expr) -> str:
-    """p_0, p_1 or p_2 by where μ lies; equal neighbours are joined."""
-    first, middle, last = (lower(p) for p in options)
-    if first == middle == last:
-        return first
-    return f"({first} if mu <= {lower(a)} else ({middle} if mu <= {lower(b)} else {last}))"
-
-
 def _kinks(made: Body, kinks: Kinks) -> None:
     if made.hermite:
         for k, value in enumerate(_kink_values(made, kinks, first=0)):
@@ -252,50 +242,93 @@ def arguments(kinks: Kinks) -> str:
 
 
 def _kink_values(made: Body, kinks: Kinks, first: int) -> list[str]:
-    """Names of K_first … K_8; in `derivatives`, where first = 2, they carry the factor of `lifted`."""
-    a, b = kinks.breakpoints
-    q_a, q_b = kinks.jumps
-    lifted = made.lifts(smooth=False)
-    for name, point in (("u_a", mu - a), ("u_b", mu - b), ("m", mu - (a + b) / 2)):
-        made.let(name, _bounded(point))
-    if lifted:
-        _lift(made, "min(abs(u_a), abs(u_b), abs(m))")
-    made.say("wide: the piece that μ is in, and the tails beyond the breakpoints, which cannot cancel")
-    for name in ("a", "b"):
-        if lifted:
-            made.lines.append(f"_, d1_{name} = lifted_Phi_phi(u_{name}, lifted)")
-        else:
-            made.lines.append(f"Phi_{name}, d1_{name} = Phi_phi(-abs(u_{name}))")
-            made.let(f"tail_{name}", f"d1_{name} - abs(u_{name})*Phi_{name}")
-            made.let(f"side_{name}", f"Phi_{name} if u_{name} <= 0.0 else -Phi_{name}")
-        _derivatives_of_Phi(made, f"u_{name}", f"_{name}", UNROLLED - 1)
-    wide = [
-        f"{_choose(_at_mu(kinks), a, b)} + {_pair(q_a, q_b, 'tail')}",
-        f"{_choose([sigma * s for s in kinks.slopes], a, b)} + {_pair(q_a, q_b, 'side')}",
-        *(_pair(q_a, q_b, f"d{k - 1}") for k in range(2, UNROLLED + 1)),
-    ]
-    made.say("narrow: I_1(m + e) − I_1(m − e) as its Taylor series about the middle m, e half the width")
-    made.let("e", (b - a) / (2 * sigma))
-    made.lines.append("_, d1 = lifted_Phi_phi(m, lifted)" if lifted else "Phi_m, d1 = Phi_phi(m)")
-    _derivatives_of_Phi(made, "m", "", UNROLLED + NARROW_TERMS - 1)
-    made.let("narrow", "e*max(1.0, 0.5*abs(m)) < 0.125")
-    made.let("e2", "e*e")
-    even, odd = sympy.expand(q_a + q_b), sympy.expand(q_a - q_b)
-    base = polynomial_mean(kinks.smooth[0])
+    """K_first … K_8: the wide form, and with two breakpoints the narrow one where they are near.
+
+    In `derivatives`, where first = 2, both carry the factor of `lifted`.
+    """
+    two = len(kinks.breakpoints) == 2
+    names = [f"u{suffix}" for suffix in KINK_SUFFIXES[len(kinks.breakpoints)]]
+    for name, c in zip(names, kinks.breakpoints):
+        made.let(name, _bounded(mu - c))
+    if two:
+        a, b = kinks.breakpoints
+        made.let("m", _bounded(mu - (a + b) / 2))
+    if made.lifts(smooth=False):
+        distances = [f"abs({name})" for name in (*names, *(["m"] if two else []))]
+        _lift(made, f"min({', '.join(distances)})" if two else distances[0])
+    wide = _wide(made, kinks)
+    if not two:
+        return wide[first:]
+    near = _narrow(made, kinks, first)
     for k in range(first, UNROLLED + 1):
-        rest = sigma**k * sympy.diff(base, mu, k)
-        series = _series(k, odd, even)
-        near = f"sigma*({series})" if rest == 0 else f"{lower(rest)} + sigma*({series})"
-        made.let(f"k{k}", f"{near} if narrow else {wide[k]}")
+        made.let(f"k{k}", f"{near[k - first]} if narrow else {wide[k]}")
     return [f"k{k}" for k in range(first, UNROLLED + 1)]
 
 
-def _at_mu(kinks: Kinks) -> list[Expr]:
-    return [p.xreplace({x: mu}) for p in kinks.smooth]
+# Names of the parts that belong to a breakpoint.
+KINK_SUFFIXES = {1: ("",), 2: ("_a", "_b")}
 
 
-def _pair(q_a: Expr, q_b: Expr, name: str) -> str:
-    return lower(sigma * (q_a * Symbol(f"{name}_a") + q_b * Symbol(f"{name}_b")))
+def _wide(made: Body, kinks: Kinks) -> list[str]:
+    """K_0 … K_8 as the piece that μ is in, and the tails beyond the breakpoints."""
+    suffixes = KINK_SUFFIXES[len(kinks.breakpoints)]
+    made.say("the piece that μ is in, and the tails beyond the breakpoints, which cannot cancel")
+    for suffix in suffixes:
+        if made.lifts(smooth=False):
+            made.lines.append(f"_, d1{suffix} = lifted_Phi_phi(u{suffix}, lifted)")
+        else:
+            _tails(made, f"u{suffix}", suffix)
+        _derivatives_of_Phi(made, f"u{suffix}", suffix, UNROLLED - 1)
+
+    def tails(name: str) -> str:
+        return lower(sigma * sum((q * Symbol(f"{name}{s}") for q, s in zip(kinks.jumps, suffixes)), S.Zero))
+
+    # by u and not by μ, so that piece and tail agree where u underflows to 0
+    tests = [f"u{suffix} <= 0.0" for suffix in suffixes]
+    at_mu = [p.xreplace({x: mu}) for p in kinks.smooth]
+    return [
+        f"{_choose(at_mu, tests)} + {tails('tail')}",
+        f"{_choose([sigma * s for s in kinks.slopes], tests)} + {tails('side')}",
+        *(tails(f"d{k - 1}") for k in range(2, UNROLLED + 1)),
+    ]
+
+
+def _tails(made: Body, u: str, suffix: str) -> None:
+    """I_1(−|u|), and Φ(u) less the 1 that belongs to the piece on the right."""
+    made.lines.append(f"Phi{suffix}, d1{suffix} = Phi_phi(-abs({u}))")
+    made.let(f"tail{suffix}", f"d1{suffix} - abs({u})*Phi{suffix}")
+    made.let(f"side{suffix}", f"Phi{suffix} if {u} <= 0.0 else -Phi{suffix}")
+
+
+def _narrow(made: Body, kinks: Kinks, first: int) -> list[str]:
+    """K_first … K_8 as Taylor series of Σ q_j I_1(m ± e) about the middle, from the piece that m is beside."""
+    (a, b), (q_a, q_b) = kinks.breakpoints, kinks.jumps
+    made.say("narrow: q_a I_1(m + e) + q_b I_1(m − e) as a Taylor series about the middle m, e half the width")
+    made.let("e", (b - a) / (2 * sigma))
+    if made.lifts(smooth=False):
+        made.lines.append("_, d1_m = lifted_Phi_phi(m, lifted)")
+    else:
+        _tails(made, "m", "_m")
+    _derivatives_of_Phi(made, "m", "_m", UNROLLED + NARROW_TERMS - 1)
+    made.let("narrow", "e*max(1.0, 0.5*abs(m)) < 0.125")
+    made.let("e2", "e*e")
+    odd, even = sympy.expand(q_a - q_b), sympy.expand(q_a + q_b)
+    outer = (kinks.smooth[0], kinks.smooth[-1])
+    values = []
+    for k in range(first, UNROLLED + 1):
+        base = _choose([sigma**k * sympy.diff(p, x, k).xreplace({x: mu}) for p in outer], ["m <= 0.0"])
+        series = f"sigma*({_series(k, odd, even)})"
+        values.append(series if base == "0" else f"{base} + {series}")
+    return values
+
+
+def _choose(options: list[Expr], tests: list[str]) -> str:
+    """The first option whose test holds, else the last; equal neighbours are joined."""
+    *earlier, last = (lower(p) for p in options)
+    choice = last
+    for value, test in reversed(list(zip(earlier, tests))):
+        choice = f"({value} if {test} else {choice})" if value != choice else choice
+    return choice
 
 
 def _series(k: int, odd: Expr, even: Expr) -> str:
@@ -306,13 +339,8 @@ def _series(k: int, odd: Expr, even: Expr) -> str:
             continue
         rule = ""
         for i in reversed(range(first, NARROW_TERMS + 1, 2)):
-            term = f"{_step_name(k + i - 1)}/{factorial(i)}" if i > 1 else _step_name(k + i - 1)
+            name = {-1: "tail_m", 0: "side_m"}.get(k + i - 1, f"d{k + i - 1}_m")
+            term = f"{name}/{factorial(i)}" if i > 1 else name
             rule = f"{term} + e2*({rule})" if rule else term
-        scale = lower(q) if first == 0 else lower(q * Symbol("e"))
-        parts.append(f"{scale}*({rule})")
+        parts.append(f"{lower(q if first == 0 else q * Symbol('e'))}*({rule})")
     return " + ".join(parts) or "0.0"
-
-
-def _step_name(m: int) -> str:
-    """I_{−m}(m) by its name in the kernel."""
-    return {-1: "(m*Phi_m + d1)", 0: "Phi_m"}.get(m, f"d{m}")

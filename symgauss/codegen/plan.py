@@ -7,6 +7,7 @@ come apart like this is refused rather than given a kernel that is right on pape
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import sympy
 from sympy import Expr, I, Poly, S, im, re
@@ -36,20 +37,19 @@ class Wave:
 
 @dataclass(frozen=True)
 class Kinks:
-    """A continuous, piecewise linear function with breakpoints a ≤ b: p_0, p_1, p_2 between them."""
+    """A continuous, piecewise linear function with one breakpoint, or two: a ≤ b."""
 
-    breakpoints: tuple[Expr, Expr]
-    smooth: tuple[Expr, Expr, Expr]
+    breakpoints: tuple[Expr, ...]
+    smooth: tuple[Expr, ...]
 
     @property
     def slopes(self) -> tuple[Expr, ...]:
         return tuple(sympy.diff(p, x) for p in self.smooth)
 
     @property
-    def jumps(self) -> tuple[Expr, Expr]:
+    def jumps(self) -> tuple[Expr, ...]:
         """How much the slope increases at each breakpoint."""
-        s = self.slopes
-        return sympy.expand(s[1] - s[0]), sympy.expand(s[2] - s[1])
+        return tuple(sympy.expand(right - left) for left, right in pairwise(self.slopes))
 
     def expression(self) -> Expr:
         """p_0(μ) + s Σ q_j I_1((μ − c_j)/s)."""
@@ -89,10 +89,10 @@ def make_plan(act: Activation) -> Plan:
         raise NoKernel(f"{act.name}: its mean is {proof.status}, not proved; no kernel is generated from it.")
     split = pieces(act.expr, act.requires)
     polynomial, waves, ladders, kinks = S.Zero, (), (), None
-    if len(split.breakpoints) == 2:
-        kinks = _kinks(act, split)
-    elif len(split.breakpoints) > 2:
+    if len(split.breakpoints) > 2:
         raise NoKernel(f"{act.name} has {len(split.breakpoints)} breakpoints; kernels are known for at most two.")
+    if (_is_kinked_line(split) and split.smooth[0] != 0) or len(split.breakpoints) == 2:
+        kinks = _kinks(act, split)
     else:
         polynomial, waves, ladders = _whole_line(act, terms(split.smooth[0]))
         if split.breakpoints:
@@ -187,11 +187,18 @@ def _jump(act: Activation, split: Pieces) -> Ladder:
     return ladder
 
 
+def _is_kinked_line(split: Pieces) -> bool:
+    """Whether the function is continuous and linear between its breakpoints, of which there are some."""
+    linear = all(p.is_polynomial(x) and sympy.degree(p, x) <= 1 for p in split.smooth)
+    steps = zip(pairwise(split.smooth), split.breakpoints)
+    return (
+        linear
+        and bool(split.breakpoints)
+        and all(sympy.expand((right - left).xreplace({x: c})) == 0 for (left, right), c in steps)
+    )
+
+
 def _kinks(act: Activation, split: Pieces) -> Kinks:
-    for left, right, c in zip(split.smooth, split.smooth[1:], split.breakpoints):
-        linear = all(p.is_polynomial(x) and sympy.degree(p, x) <= 1 for p in (left, right))
-        if not linear or sympy.expand((right - left).xreplace({x: c})) != 0:
-            raise NoKernel(f"{act.name} has two breakpoints; a kernel is known if it is continuous and linear between.")
-    a, b = split.breakpoints
-    p0, p1, p2 = split.smooth
-    return Kinks((a, b), (p0, p1, p2))
+    if not _is_kinked_line(split):
+        raise NoKernel(f"{act.name} has two breakpoints; a kernel is known if it is continuous and linear between.")
+    return Kinks(split.breakpoints, split.smooth)

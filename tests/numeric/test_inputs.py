@@ -1,6 +1,7 @@
 """Gaussians: every form of covariance means the same thing."""
 
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from numeric.covariance import smallest_relative_eigenvalue
 from numeric.inputs import Gaussian
 from tests.numeric.problems import assert_close, covariance
 
@@ -204,3 +206,39 @@ def test_rounding_is_forgiven() -> None:
     Gaussian(np.zeros(30), single.astype(np.float32))
     inputs = Gaussian(np.zeros(30), noisy)
     np.testing.assert_array_equal(inputs.cov, inputs.cov.T)
+
+
+def test_from_samples_with_an_outlying_first_row() -> None:
+    """Sums are taken about the first row; what that costs is taken back by a second pass."""
+    rng = np.random.default_rng(8)
+    tail = rng.integers(-4, 5, size=(999, 3)) / 4
+    X = np.vstack([[1e9, -3e8, 7e9], tail + 1.0])
+    exact = [[Fraction(float(v)) for v in row] for row in X]
+    n = len(X)
+    mean = [sum(row[j] for row in exact) / n for j in range(3)]
+    inputs = Gaussian.from_samples(X)
+    for i in range(3):
+        assert inputs.mean[i] == pytest.approx(float(mean[i]), rel=1e-15)
+        for j in range(3):
+            true = sum((row[i] - mean[i]) * (row[j] - mean[j]) for row in exact) / n
+            assert inputs.cov[i, j] == pytest.approx(float(true), rel=1e-13)
+
+
+def test_std_is_that_of_the_covariance() -> None:
+    F = np.array([[3.0, 4.0], [0.0, 2.0]])
+    for inputs in (Gaussian([0, 0]), Gaussian([0, 0], [4.0, 0.0]), Gaussian([0, 0], F @ F.T)):
+        assert np.allclose(inputs.std, np.sqrt(np.diag(inputs.cov)))
+    assert Gaussian.from_factor([0, 0], F).std.tolist() == [5.0, 2.0]
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_a_semidefinite_matrix_costs_no_eigenvalues(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = covariance(np.random.default_rng(5), 5, rank)
+
+    def refuse(_: np.ndarray) -> None:
+        raise AssertionError("eigenvalues were computed")
+
+    monkeypatch.setattr(np.linalg, "eigvalsh", refuse)
+    assert smallest_relative_eigenvalue(matrix, 1e-9) == 0.0
+    with pytest.raises(AssertionError, match="were computed"):
+        smallest_relative_eigenvalue(matrix - 0.1 * np.eye(5), 1e-9)

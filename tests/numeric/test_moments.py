@@ -187,11 +187,18 @@ def test_linear_relations_between_activations(mu, s, slope):
     assert np.allclose(clipped, h("relu6"), atol=tolerance, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["step", "relu", "abs", "leaky_relu", "relu2", "relu6", "hardtanh"])
+def test_derivatives_of_high_order_vanish_far_from_the_kinks(name):
+    """φ(z)/s^k with φ = 0 in doubles, and s^k = 0 too."""
+    assert np.array_equal(nm.expected_derivatives(name, 60.5, 1e-40, order=14)[9:], np.zeros(6))
+
+
 def test_parameters():
     leaky = nm.activation("leaky_relu", negative_slope=0.2)
     assert leaky.parameters == {"negative_slope": 0.2}
     assert leaky(np.array([-1.0, 2.0])).tolist() == [-0.2, 2.0]
     assert nm.activation(leaky) is leaky
+    assert repr(nm.activation("leaky_relu", negative_slope=0.1234567891)).endswith("negative_slope=0.1234567891)")
     assert nm.activation(leaky, negative_slope=0.3).parameters == {"negative_slope": 0.3}
     assert pickle.loads(pickle.dumps(leaky)) == leaky
     assert len({leaky, nm.activation("leaky_relu", negative_slope=0.2), nm.activation("leaky_relu")}) == 2
@@ -208,6 +215,8 @@ def test_calling_an_activation_keeps_the_floating_type(name):
     assert act(x).dtype == np.float64
     assert act(x.astype(np.float32)).dtype == np.float32
     assert act(np.arange(3)).dtype == np.float64
+    assert act(x.astype(np.float16)).dtype == np.float16
+    assert act(np.array(True)) == act(1.0)
     assert act(x[:, ::2].T).shape == (2, 3)
     assert np.array_equal(act(x[:, ::2].T), act(x)[:, ::2].T)
     assert np.allclose(act(x.astype(np.float32)), act(x), rtol=1e-5, atol=1e-6)
@@ -227,6 +236,7 @@ BAD = [
     (("relu", np.nan, 1.0), {}, ValueError, "mean has 1 bad of 1 entries, the first nan"),
     (("relu", [0.0, np.inf], 1.0), {}, ValueError, "flat index 1"),
     (("relu", 0.0, -1e-9), {}, ValueError, "std has 1 bad of 1 entries, the first -1e-09 .* ≥ 0"),
+    (("relu", 0.0, [0.5, -1.0, 0.0]), {}, ValueError, "std has 1 bad of 3 entries, the first -1.0 at flat index 1"),
     (("relu", 0.0, np.nan), {}, ValueError, "std"),
     (("relu", 0.0, np.inf), {}, ValueError, "std"),
     (("relu", np.zeros(3), np.ones(4)), {}, ValueError, r"mean of shape \(3,\) and std of shape \(4,\)"),
@@ -240,6 +250,9 @@ BAD = [
     (("relu", 0.0, 1.0), {"out": np.empty(3, np.float32)}, ValueError, "out is float32"),
     (("relu", 0.0, 1.0), {"out": [0, 0, 0]}, ValueError, "out is list"),
     (("rleu", 0.0, 1.0), {}, nm.UnknownActivation, "'rleu' is not known. Did you mean 'relu'"),
+    (("ReLU", 0.0, 1.0), {}, nm.UnknownActivation, "'ReLU' is not known. Did you mean 'relu'"),
+    ((np.ma.masked_array([1.0], [True]), 1.0, 1.0), {}, TypeError, "activation is MaskedArray"),
+    (("relu", np.ma.masked_array([1.0], [True]), 1.0), {}, TypeError, "mean: expected an array without a mask"),
     (("qqqqqqq", 0.0, 1.0), {}, nm.UnknownActivation, "activation_names"),
     ((np.tanh, 0.0, 1.0), {}, TypeError, "activation is ufunc"),
 ]
@@ -250,6 +263,42 @@ BAD = [
 def test_bad_input(function, arguments, options, error, message):
     with pytest.raises(error, match=message):
         function(*arguments, **options)
+
+
+def test_orders_beyond_double_precision_are_refused():
+    with pytest.raises(OverflowError, match=r"order: 400 is beyond double precision, from k = \d+ on"):
+        nm.hermite_coefficients("gelu", 0.3, 1.1, order=400)
+    assert np.isfinite(nm.hermite_coefficients("gelu", 0.3, 1.1, order=60)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nan_passes_through_an_activation(name):
+    act = nm.activation(name)
+    for dtype in (np.float32, np.float64):
+        values = act(np.array([np.nan, 1.0, np.nan, -1.0], dtype))
+        assert np.isnan(values).tolist() == [True, False, True, False]
+
+
+@settings(max_examples=60, deadline=None)
+@given(slope=st.floats(-1e6, 1e6), mu=st.floats(-40, 40), s=st.floats(0.01, 10))
+def test_steep_leaky_relu_keeps_the_gentle_side(slope, mu, s):
+    """Far right of the kink E σ = μ + (1 − a) s I_1(−μ/s), however steep the other side is."""
+    h = nm.hermite_coefficients(nm.activation("leaky_relu", negative_slope=slope), mu, s, order=1)
+    tail = nm.hermite_coefficients("relu", -abs(mu), s, order=1)
+    near = 1.0 if mu > 0 else slope
+    assert h[0] == pytest.approx(near * mu + (1 - slope) * tail[0], rel=1e-11, abs=1e-12 * s)
+    side = math.copysign(1.0, mu) if mu else -1.0
+    assert h[1] == pytest.approx(near * s - side * (1 - slope) * tail[1], rel=1e-12, abs=1e-12 * s)
+
+
+@pytest.mark.parametrize(("a", "b"), [(-6.0, 0.0), (-1.0, 0.0), (-1e6, 1e-6), (0.0, 6.0), (2.0, 2.0)])
+def test_intervals_far_from_the_mean_on_either_side(a, b):
+    """Mirrored about 0 an interval gives mirrored numbers, far tails included."""
+    mu, s = np.array([800.0, -800.0, 3.0, -40.0, 1e-3]), np.array([100.0, 100.0, 2.0, 1.5, 1e-4])
+    one = nm.hermite_coefficients(nm.activation("hardtanh", min_val=a, max_val=b), mu, s, order=8)
+    two = nm.hermite_coefficients(nm.activation("hardtanh", min_val=-b, max_val=-a), -mu, s, order=8)
+    signs = -((-1.0) ** np.arange(9))
+    assert np.allclose(one, two * signs, rtol=1e-13, atol=0)
 
 
 def test_bad_input_leaves_out_untouched():
@@ -280,5 +329,5 @@ def test_parameters_that_contradict_each_other():
         nm.activation("hardtanh", min_val=2)
     with pytest.raises(TypeError, match="expected a name"):
         nm.activation(3)
-    with pytest.raises(TypeError, match="real numbers"):
+    with pytest.raises(TypeError, match="x: expected an array of real numbers"):
         nm.activation("relu")(np.array([1j]))

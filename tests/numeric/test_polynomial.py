@@ -227,19 +227,23 @@ def large() -> RidgePolynomial:
 
 def test_what_does_not_fit_is_refused_at_once_with_its_size() -> None:
     p = large()
-    size = 8 * (4096 + 1) * 4096**2
+    size = 8 * 4096 * 4096**2
     requests = (lambda: p.quadratic, lambda: p.coefficient(2), p.dense, lambda: p.about(np.ones(4096)))
     for request in requests:
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(CoefficientsTooLarge, match=r"\d bytes") as caught:
             request()
-        assert time.perf_counter() - start < 0.1
+        assert time.process_time() - start < 1
         assert isinstance(caught.value, MemoryError)
         assert caught.value.bytes >= size
         assert f"{caught.value.bytes:,} bytes" in str(caught.value)
     assert p.constant.shape == (4096,)
     with pytest.raises(CoefficientsTooLarge):
         p.coefficient(30)
+    with pytest.raises(CoefficientsTooLarge, match=r"take 549,755,813,888 bytes, and 134,217,728 bytes more"):
+        _ = p.quadratic
+    with pytest.raises(CoefficientsTooLarge, match=r"take about 2\^12000016 bytes"):
+        p.coefficient(10**6)
 
 
 def test_max_bytes() -> None:
@@ -247,7 +251,7 @@ def test_max_bytes() -> None:
     assert p.coefficient(2, max_bytes=8 * 3 * 9).shape == (2, 3, 3)
     with pytest.raises(CoefficientsTooLarge, match="allowed by max_bytes"):
         p.coefficient(2, max_bytes=8 * 3 * 9 - 1)
-    with pytest.raises(CoefficientsTooLarge, match="216 bytes"):
+    with pytest.raises(CoefficientsTooLarge, match="take 144 bytes, and 72 bytes more"):
         p.coefficient(2, max_bytes=0)
     with pytest.raises(CoefficientsTooLarge):
         p.about(np.zeros(3), max_bytes=0)
@@ -328,3 +332,25 @@ def test_dense_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = p(x)
     monkeypatch.setattr("numeric.dense.row_blocks", lambda n, *_: (slice(i, i + 3) for i in range(0, n, 3)))
     assert_close(p(x), expected, 10.0, 1e-15)
+
+
+@pytest.mark.parametrize("name", ["relu", "step", "gelu"])
+@pytest.mark.parametrize("degree", [2, 8])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_neurons_blind_to_the_inputs_stay_constant(name: str, degree: int, dtype: type) -> None:
+    """w is orthogonal to the factor up to rounding: what is left of y − μ must not be divided by what is left of s."""
+    rng = np.random.default_rng(11)
+    for _ in range(20):
+        F = rng.normal(size=(2, 1))
+        w = np.array([[F[1, 0], -F[0, 0]]]) * rng.normal()
+        layer = MLP(w.astype(dtype), [0.5], [[1.0]], activation=name)
+        inputs = Gaussian.from_factor([0.3, -0.2], F)
+        x = inputs.sample(50, rng).astype(dtype)
+        p = approximate(layer, inputs, degree)
+        assert np.abs(p(x) - layer(x)).max() < (1e-5 if dtype == np.float32 else 1e-13)
+
+
+def test_small_variances_that_are_real_survive() -> None:
+    F = np.array([[1.0, 0.0], [1.0, 1e-12]])
+    p = approximate(MLP([[1.0, -1.0]], None, [[1.0]], activation="relu"), Gaussian.from_factor([0.0, 0.0], F))
+    assert p.preactivation_std == pytest.approx(1e-12, rel=1e-3)

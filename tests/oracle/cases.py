@@ -61,7 +61,9 @@ _CASES = [
     ),
     *(Case(name, name) for name in ("gelu", "erf", "sin", "cos", "gaussian_bump")),
     Case("leaky_relu_0.2", "leaky_relu", {"negative_slope": 0.2}),
+    Case("leaky_relu_-1000", "leaky_relu", {"negative_slope": -1000.0}),
     Case("hardtanh_-0.25_3", "hardtanh", {"min_val": -0.25, "max_val": 3.0}),
+    Case("hardtanh_-6_0", "hardtanh", {"min_val": -6.0, "max_val": 0.0}),
 ]
 
 CASES: dict[str, Case] = {case.key: case for case in _CASES}

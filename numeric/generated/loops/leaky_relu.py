@@ -43,7 +43,7 @@ def hermite_loop_any(mean, std, out, negative_slope):
         u = min(max(mu/sigma, -40.0), 40.0)
         derivatives_of_Phi(u, d)
         for k in range(9, out.shape[1]):
-            out[i, k] = d[k - 1]*(-negative_slope*sigma + sigma)
+            out[i, k] = d[k - 1]*sigma*(1 - negative_slope)
 
 
 @loop
@@ -73,7 +73,7 @@ def derivatives_loop_any(mean, std, out, negative_slope):
         u = min(max(mu/sigma, -40.0), 40.0)
         derivatives_of_Phi(u, d)
         for k in range(9, out.shape[1]):
-            out[i, k] = over_power(d[k - 1]*(-negative_slope*sigma + sigma), sigma, k)
+            out[i, k] = over_power(d[k - 1]*sigma*(1 - negative_slope), sigma, k)
 
 
 @loop
