@@ -4,10 +4,11 @@ import argparse
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from io import TextIOWrapper
 
 from sympy import Expr, Rational
 
-from symgauss import NoClosedForm, UnknownActivation
+from symgauss import NoClosedForm
 from symgauss.hermite import hermite_coefficients
 from symgauss.mean import gaussian_mean
 from symgauss.proof import prove_mean
@@ -50,10 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        for line in derivation(activation(options.name, **dict(options.setting)), options.order):
-            print(line)
-    except (UnknownActivation, NoClosedForm, ValueError) as error:
+        lines = list(derivation(activation(options.name, **dict(options.setting)), options.order))
+    except (NoClosedForm, TypeError, ValueError) as error:
         parser.exit(1, f"{error}\n")
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What the terminal cannot show, ∂ in ASCII, is written as an escape.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    print("\n".join(lines))
     return 0
 
 

@@ -47,6 +47,7 @@ class MeanForm:
         A factor exp(−p (mu − c)²/(2 sigma²)) is e^{−pz²/2} in z = (mu − c)/sigma, so powers of z are harmless
         next to it: put mu = c + sigma z into the coefficient and see that no 1/sigma is left. (A dipole
         ∂/∂mu of the heat kernel keeps 1/sigma².) A term without such a factor must have no 1/sigma at all.
+        The imaginary part of an exponent has no say here: |e^{iθ}| = 1.
         """
         surds = self.reader.surds
         for key, coefficient in self.terms.items():
@@ -60,8 +61,6 @@ class MeanForm:
     def center(self, key: Key) -> Expr | None:
         """c, when e^E holds a factor exp(−p (mu − c)²/(2 sigma²)), p > 0; None when E has no pole."""
         real = key.exponent.real()
-        if (key.exponent - real).pole():
-            raise Outside("an oscillation that has no limit as sigma → 0+")
         coefficients = real.coefficients()
         if len(coefficients) > 3:
             raise Outside(f"exp of degree {len(coefficients) - 1} in mu")
@@ -86,6 +85,8 @@ class MeanForm:
         regular = {key: c for key, c in self.terms.items() if self.center(key) is None}
         if any(c.pole() for c in regular.values()):
             raise Outside("a negative power of sigma has no limit")
+        if any(key.exponent.pole() for key in regular):
+            raise Outside("an oscillation has no limit as sigma → 0+")
         switches = {gate: self.switch(gate) for key in regular for gate in key.atoms}
         try:
             split = pieces(act.formula, act.conditions)

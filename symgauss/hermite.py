@@ -6,6 +6,8 @@ Source: our derivation, Stein and Hermite; integrate by parts k times (Rodrigues
 """
 
 from collections.abc import Iterator
+from operator import index
+from typing import SupportsIndex
 
 import sympy
 from sympy import Dummy, Expr, exp
@@ -18,30 +20,34 @@ from symgauss.symbols import Phi, mu, phi, sigma
 _offset = Dummy("d", real=True)
 
 
-def expected_derivatives(act: Activation | Expr | str, order: int) -> tuple[Expr, ...]:
+def expected_derivatives(act: Activation | Expr | str, order: SupportsIndex) -> tuple[Expr, ...]:
     """(g_0, …, g_order), g_k = ∂^k M/∂mu^k, collected on Φ, φ, exp, sin and cos.
 
-    Raises `NoClosedForm` where `gaussian_mean` does, ValueError for an order that is not an integer ≥ 0.
+    Raises `NoClosedForm` where `gaussian_mean` does, TypeError for an order that is no integer, ValueError for one
+    below 0.
 
     >>> expected_derivatives("relu", 2)
     (mu*Phi(mu/sigma) + sigma*phi(mu/sigma), Phi(mu/sigma), phi(mu/sigma)/sigma)
     """
-    return tuple(map(_about_centers, _derivatives(_mean(act, order), order)))
+    return tuple(map(_about_centers, _derivatives(gaussian_mean(act), _checked(order))))
 
 
-def hermite_coefficients(act: Activation | Expr | str, order: int) -> tuple[Expr, ...]:
+def hermite_coefficients(act: Activation | Expr | str, order: SupportsIndex) -> tuple[Expr, ...]:
     """(h_0, …, h_order), h_k = sigma^k ∂^k M/∂mu^k; errors as `expected_derivatives`.
 
     >>> hermite_coefficients("relu", 2)
     (mu*Phi(mu/sigma) + sigma*phi(mu/sigma), sigma*Phi(mu/sigma), sigma*phi(mu/sigma))
     """
-    return tuple(_about_centers(tidy(sigma**k * g)) for k, g in enumerate(_derivatives(_mean(act, order), order)))
+    derivatives = _derivatives(gaussian_mean(act), _checked(order))
+    return tuple(_about_centers(tidy(sigma**k * g)) for k, g in enumerate(derivatives))
 
 
-def _mean(act: Activation | Expr | str, order: int) -> Expr:
-    if not isinstance(order, int) or isinstance(order, bool) or order < 0:
+def _checked(order: SupportsIndex) -> int:
+    if isinstance(order, bool) or not isinstance(order, SupportsIndex):
+        raise TypeError(f"order must be an integer ≥ 0, got {order!r} of type {type(order).__name__}.")
+    if index(order) < 0:
         raise ValueError(f"order must be an integer ≥ 0, got {order!r}.")
-    return gaussian_mean(act)
+    return index(order)
 
 
 def _derivatives(value: Expr, order: int) -> Iterator[Expr]:

@@ -4,16 +4,19 @@ Every such expression is Σ c · e^E · Π Φ(u), with c, E and u Surds. φ beco
 exponentials, Φ(−u) becomes 1 − Φ(u), and like terms are collected. Terms that differ in (E, u) are linearly
 independent over the coefficients, so the sum is zero exactly when every c is. Deciding c = 0 is arithmetic
 of polynomials; no `simplify` is involved.
+
+Constants have one place each: e^r with r rational is in E; 2^k, √2^k and e^{iπk/12} are in c, and what is
+left of 2^r is in E, as r log 2.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
 import sympy
-from sympy import Expr, I, Rational, S, Symbol, exp, pi, sqrt
-from sympy.core.numbers import NumberSymbol
+from sympy import Expr, I, Rational, S, exp, sqrt
 
+from symgauss.constants import Constants, generators, is_log_of_rational, is_root, prime_powers
 from symgauss.surds import Outside, Surd, Surds
 from symgauss.symbols import He, Phi, phi
 
@@ -24,9 +27,6 @@ class Key(NamedTuple):
     exponent: Surd
     atoms: tuple[Expr, ...]
 
-    def __mul__(self, other: "Key") -> "Key":  # type: ignore[override]
-        return Key(self.exponent + other.exponent, tuple(sorted(self.atoms + other.atoms, key=sympy.default_sort_key)))
-
 
 Form = dict[Key, Surd]
 
@@ -35,19 +35,22 @@ class Reader:
     """Turns expressions over one common field into forms; functions in `keep` stay as they are written."""
 
     def __init__(self, exprs: Iterable[Expr], keep: tuple[type, ...] = ()) -> None:
-        self.surds = Surds(sorted({g for e in exprs for g in _generators(e)}, key=sympy.default_sort_key))
+        self.surds = Surds(sorted({g for e in exprs for g in generators(e)}, key=sympy.default_sort_key))
+        self.constants = Constants(self.surds)
         self.keep = keep
 
     def form(self, expr: Expr) -> Form:
         """The collected form; `Outside` names what it does not cover."""
         if isinstance(expr, Rational):
             return self.pure(self.surds.rational(expr))
-        if expr in self.surds.gens:
+        if expr is S.Exp1:
+            return self.form_of_exp(S.One)
+        if is_root(expr) and not isinstance(expr, (exp, *self.keep)):
+            return self.form_of_exp(expr.args[1] * sympy.log(expr.args[0]))
+        if expr in self.surds.gens and not isinstance(expr, exp):
             return self.pure(self.surds.generator(expr))
         if expr is I:
             return self.pure(self.surds.imaginary)
-        if expr is S.Exp1:
-            return self.form_of_exp(S.One)
         if expr.is_Add:
             return self.add(*(self.form(a) for a in expr.args))
         if expr.is_Mul:
@@ -70,17 +73,33 @@ class Reader:
             return self.form(2 * Phi(-sqrt(2) * expr.args[0]))
         if isinstance(expr, He) and expr.doit() != expr:
             return self.form(expr.doit())
+        if is_log_of_rational(expr):
+            return self.form(sum((k * sympy.log(p) for p, k in prime_powers(expr.args[0]).items()), S.Zero))
         raise Outside(f"{expr.func.__name__}" if expr.args else f"{expr}")
 
+    def expr(self, form: Form) -> Expr:
+        """The expression that a form stands for: the inverse of `form`, nothing of a key left out."""
+        total = S.Zero
+        for key, coefficient in form.items():
+            total += coefficient.as_expr() * exp(key.exponent.as_expr()) * sympy.Mul(*key.atoms)
+        return total
+
     def surd(self, expr: Expr) -> Surd:
-        """An expression that is a Surd, without exponentials."""
-        form = self.form(expr)
-        if set(form) - {self.key()}:
-            raise Outside(f"{expr} inside another function")
-        return form.get(self.key(), self.surds.zero)
+        """An expression that is a Surd, without exponentials but for constants such as e and ∛2."""
+        total = self.surds.zero
+        for key, coefficient in self.form(expr).items():
+            if key.atoms:
+                raise Outside(f"{expr} inside another function")
+            total += coefficient * self.constants.value(key.exponent)
+        return total
 
     def key(self) -> Key:
         return Key(self.surds.zero, ())
+
+    def single(self, exponent: Surd, atoms: tuple[Expr, ...], coefficient: Surd) -> Form:
+        """One term, with the algebraic numbers among the constants of e^exponent moved to the coefficient."""
+        exponent, number = self.constants.split(exponent)
+        return {Key(exponent, tuple(sorted(atoms, key=sympy.default_sort_key))): coefficient * number}
 
     def pure(self, value: Surd) -> Form:
         return {self.key(): value} if value else {}
@@ -95,11 +114,17 @@ class Reader:
     def multiply(self, *forms: Form) -> Form:
         total = self.pure(self.surds.one)
         for form in forms:
-            total = self.add(*({j * k: a * b} for j, a in total.items() for k, b in form.items()))
+            total = self.add(
+                *(
+                    self.single(j.exponent + k.exponent, j.atoms + k.atoms, a * b)
+                    for j, a in total.items()
+                    for k, b in form.items()
+                )
+            )
         return total
 
     def form_of_exp(self, argument: Expr) -> Form:
-        return {Key(self.surd(argument), ()): self.surds.one}
+        return self.single(self.surd(argument), (), self.surds.one)
 
     def gate(self, argument: Surd) -> Form:
         """Φ(u), with the sign of u chosen once and for all."""
@@ -119,37 +144,17 @@ class Reader:
             form = self.form(base)
             if len(form) == 1 and not next(iter(form)).atoms:
                 ((key, value),) = form.items()
-                one = {Key(-key.exponent, ()): value.inverse()}
+                one = self.single(-key.exponent, (), value.inverse())
                 return self.multiply(*[one] * -int(exponent))
-            raise Outside(f"the denominator {base}")
+            if any(key.atoms or not key.exponent.as_expr().is_number for key in form):
+                raise Outside(f"the denominator {base}")
+            return self.pure(self.surd(base) ** int(exponent))
         if isinstance(exponent, Rational) and exponent.q == 2:
             root = self.surds.sqrt(self.surd(base))
             return self.pure(root**exponent.p)
         if not base.free_symbols and base.is_positive and exponent.free_symbols:
             return self.form_of_exp(exponent * sympy.log(base))
         raise Outside(f"the power {base**exponent}")
-
-
-def _generators(expr: Expr) -> Iterator[Expr]:
-    """Real symbols, and real constants that are neither rational nor square roots: π, log 2, ∛2, as they come."""
-    if expr.is_real and (
-        (isinstance(expr, (Symbol, NumberSymbol)) and expr is not S.Exp1)
-        or (expr.is_Pow and isinstance(expr.exp, Rational) and expr.exp.q > 2 and expr.is_number)
-        or (isinstance(expr, (sympy.log, sympy.CRootOf)) and expr.is_number)
-    ):
-        yield expr
-    else:
-        if expr.is_Pow and expr.base.is_number and not expr.exp.is_number:
-            yield from _generators(sympy.log(expr.base))
-        if expr.is_Pow and isinstance(expr.exp, Rational) and expr.exp.q == 2:
-            # √2 inside another root is taken as it comes: nested roots are not split.
-            yield from (
-                root for root in expr.base.atoms(sympy.Pow) if root.is_real and root.is_number and not root.is_rational
-            )
-        if isinstance(expr, (phi, sympy.erf, sympy.erfc)):
-            yield pi
-        for argument in expr.args:
-            yield from _generators(argument)
 
 
 def is_zero(expr: Expr) -> bool:
@@ -173,7 +178,4 @@ def tidy(expr: Expr) -> Expr:
         form = reader.form(expr)
     except Outside:
         return expr
-    total = S.Zero
-    for key, coefficient in form.items():
-        total += coefficient.as_expr() * sympy.Mul(*key.atoms)
-    return total
+    return reader.expr(form)

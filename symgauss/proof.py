@@ -4,10 +4,11 @@ The theorem and its three conditions are in `heat.py`. A proof is *proved* when 
 a point is found at which the formula is wrong, and *unproved* otherwise (the method does not cover it).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import sympy
-from sympy import Expr
+from sympy import Basic, Expr
+from sympy.concrete.expr_with_limits import ExprWithLimits
 
 from symgauss import witness
 from symgauss.heat import MeanForm
@@ -47,7 +48,17 @@ def _checked(act: Activation, mean: Expr) -> Expr:
             f"The mean {mean} contains {', '.join(stray)}; write it in symgauss.mu (real), symgauss.sigma (positive) "
             "and the symbolic parameters of the activation."
         )
+    if any(part in (sympy.I, sympy.nan, sympy.zoo, sympy.oo, -sympy.oo) for part in _visible(mean)):
+        raise ValueError(f"The mean of a real activation is real and finite, got {mean}; write it without I and oo.")
     return exact(mean)
+
+
+def _visible(expr: Basic) -> Iterator[Basic]:
+    """All parts of an expression, but not the inside of integrals, sums and limits, where oo has its place."""
+    yield expr
+    if not isinstance(expr, (ExprWithLimits, sympy.Limit)):
+        for part in expr.args:
+            yield from _visible(part)
 
 
 def _conditions(act: Activation, mean: Expr) -> list[Step]:
@@ -98,10 +109,10 @@ def _with_witness(act: Activation, mean: Expr, steps: list[Step]) -> list[Step]:
     values = witness.values_for(act)
     if values is None:
         return steps
-    heat = steps[0]
-    if heat.status != "proved" and (found := witness.against_heat_equation(mean, values)):
+    heat, clock = steps[0], witness.Clock()
+    if heat.status != "proved" and (found := witness.against_heat_equation(mean, values, clock)):
         return [Step(heat.name, heat.claim, found, "refuted", heat.latex), *steps[1:]]
-    if found := witness.against_definition(act, mean, values):
+    if found := witness.against_definition(act, mean, values, clock):
         tex = r"M = \mathrm{E}\,\sigma(\mu + \sigma Z)"
         return [*steps, Step("definition", "M = E activation(mu + sigma Z)", found, "refuted", tex)]
     return steps

@@ -9,6 +9,7 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from keyword import iskeyword
 from numbers import Real
 from typing import Any
 
@@ -47,8 +48,11 @@ class Activation:
     requires: Iterable[Relational] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise ValueError(f"An activation's name must be an identifier such as 'my_relu', got {self.name!r}.")
+        if not isinstance(self.name, str) or not self.name.isidentifier() or iskeyword(self.name):
+            raise ValueError(
+                f"An activation's name must be an identifier such as 'my_relu', and no keyword of Python: "
+                f"modules are named after it. Got {self.name!r}."
+            )
         parameters = {_parameter(k): _value(self.name, k, v) for k, v in dict(self.parameters or {}).items()}
         expr = _expression(self.name, self.expr)
         stray = sorted(map(str, expr.free_symbols - {x, *parameters}))
@@ -86,12 +90,12 @@ class Activation:
         return replace(self, parameters={k: k for k in self.parameters})
 
     def with_parameters(self, **values: Any) -> "Activation":
-        """The same activation with other parameter values; an unknown name is a ValueError."""
+        """The same activation with other parameter values; an unknown name is a TypeError."""
         symbols = {k.name: k for k in self.parameters}
         for name in values:
             if name not in symbols:
                 valid = ", ".join(sorted(symbols)) or "none"
-                raise ValueError(f"{self.name} has no parameter {name!r}; its parameters are: {valid}.")
+                raise TypeError(f"{self.name} has no parameter {name!r}; its parameters are: {valid}.")
         return replace(self, parameters=dict(self.parameters) | {symbols[k]: v for k, v in values.items()})
 
     def __str__(self) -> str:
@@ -170,7 +174,7 @@ def activation(name: str | Activation, **parameters: Any) -> Activation:
     """The activation called `name` (or an alias), with parameter values if given.
 
     An `Activation` comes back as it is (with `parameters` put in). Raises `UnknownActivation` with the nearest
-    names, and ValueError for a parameter that the activation does not have.
+    names, and TypeError for a parameter that the activation does not have.
     """
     if isinstance(name, Activation):
         return name.with_parameters(**parameters) if parameters else name

@@ -143,6 +143,14 @@ class Surd:
             total += _factored(part.numer) / _factored(part.denom) * self.owner.radical(mask)
         return total
 
+    def multiple(self, mask: int, monomial: PolyElement) -> Rational:
+        """r, when parts[mask] is f + r · monomial; f itself gives the same f for all r, so it is canonical."""
+        if mask not in self.parts:
+            return S.Zero
+        # Division by one polynomial is unique: adding r · monomial adds just that to the quotient.
+        number = self.parts[mask].numer.div(self.parts[mask].denom)[0].coeff(monomial)
+        return Rational(int(number.numerator), int(number.denominator))
+
     # The Surd as a polynomial in mu with coefficients that depend on sigma.
 
     def coefficients(self) -> list["Surd"]:

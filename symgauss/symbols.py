@@ -161,7 +161,9 @@ class He(Function):
 
     @classmethod
     def eval(cls, n: Expr, z: Expr) -> Expr | None:
-        if n.is_integer is False or n.is_negative:
+        if isinstance(n, Float) and float(n).is_integer():
+            return cls(Integer(int(n)), z)
+        if n is S.NaN or n.is_integer is False or n.is_negative:
             raise ValueError(f"He(n, z) needs an integer n ≥ 0, got n = {n}.")
         if n.is_zero:
             return S.One

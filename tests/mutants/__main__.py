@@ -1,6 +1,6 @@
 """Errors planted at random places of both packages, to see whether the tests notice: `make mutants`.
 
-    python -m tests.mutants [--count 150] [--seed 0] [--jobs 2] [--only PATH] [--list]
+    python -m tests.mutants [--count 150] [--seed 0] [--jobs 2] [--only PATH …] [--list]
 
 Nothing is changed in the working tree: each job has a copy. First the tests run without an error, which
 also compiles the kernels. Then one error at a time; it is noticed when a test fails, crashes or does not
@@ -76,13 +76,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", default="", metavar="PATH", help="a file or folder of symgauss/ or numeric/")
+    parser.add_argument(
+        "--only", default=[], nargs="+", metavar="PATH", help="files or folders of symgauss/ or numeric/"
+    )
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     arguments = parser.parse_args()
     sources = {path: (ROOT / path).read_text(encoding="utf-8") for path in modules(only=arguments.only)}
     mutations = draw(sources, arguments.count, arguments.seed)
     if not mutations:
-        raise SystemExit(f"no place for an error in {arguments.only or 'symgauss/ and numeric/'}")
+        raise SystemExit(f"no place for an error in {' '.join(arguments.only) or 'symgauss/ and numeric/'}")
     if arguments.list:
         print("\n".join(f"{m.kind:<10} {m.describe(sources[m.path])}" for m in mutations))
         return

@@ -1,5 +1,9 @@
 """python -m symgauss derive …"""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 import symgauss as sg
@@ -39,3 +43,17 @@ def test_derive_refuses_with_a_message(arguments: list[str], message: str, capsy
         main(["derive", *arguments])
     assert stopped.value.code in (1, 2)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_derive_prints_everything_on_any_terminal(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "symgauss", "derive", "relu"],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stderr == b""
+    proof = str(sg.prove_mean("relu")).encode(encoding, "backslashreplace")
+    assert done.stdout.replace(b"\r\n", b"\n").endswith(proof + b"\n")

@@ -48,6 +48,9 @@ def test_order_from_requires():
     assert pieces(clip, [b >= a]).smooth == (a, x, b)
     three = Max(x, a) + Max(x, b) + Max(x, c)
     assert pieces(three, [a <= b, b <= c]).breakpoints == (a, b, c)
+    assert pieces(Max(x, a) + Max(x, 2 * b - 2 * a), [2 * b >= 3 * a]).breakpoints == (a, 2 * b - 2 * a)
+    # b + p − a is b − a and something positive, and no multiple of b − a.
+    assert pieces(Max(x, b + p) + Max(x, a), [a <= b]).breakpoints == (a, b + p)
     with pytest.raises(sg.NoClosedForm, match=r"cannot order breakpoints .* declare requires="):
         pieces(three, [a <= b])
 

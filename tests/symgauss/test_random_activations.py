@@ -13,8 +13,13 @@ x = sg.x
 
 numbers = st.sampled_from([sympy.Rational(p, q) for p in range(-4, 5) for q in (1, 2, 3)])
 nonzero = numbers.filter(bool)
+constants = st.sampled_from([sympy.S.One, sympy.E, sympy.exp(-2), sympy.pi, sympy.sqrt(2), 1 / sympy.sqrt(3 * sympy.E)])
 polynomials = st.lists(nonzero, min_size=1, max_size=3).map(lambda c: sum(a * x**k for k, a in enumerate(c)))
-exponentials = numbers.map(lambda a: sympy.exp(a * x))
+exponentials = st.one_of(
+    numbers.map(lambda a: sympy.exp(a * x)),
+    st.tuples(numbers, numbers).map(lambda a: sympy.exp(a[0] * x + a[1])),
+    st.sampled_from([2**x, 2 ** (x + 1), sympy.Rational(1, 3) ** (2 * x - 1), sympy.pi ** (x + 1), 6 ** (x / 2)]),
+)
 gaussians = st.sampled_from([sympy.exp(-q * x**2 / 2) for q in (0, 1, 2, sympy.Rational(1, 3))])
 steps = nonzero.map(lambda c: sympy.Heaviside(x - c))
 intervals = st.tuples(numbers, numbers).map(
@@ -30,9 +35,9 @@ def products(*factors):
     return st.tuples(*factors).map(sympy.prod)
 
 
-glued = products(polynomials, exponentials, gaussians, corners)
-gated = products(polynomials, exponentials, gaussians, gates)
-waving = products(polynomials, exponentials, gaussians, waves)
+glued = products(constants, polynomials, exponentials, gaussians, corners)
+gated = products(constants, polynomials, exponentials, gaussians, gates)
+waving = products(constants, polynomials, exponentials, gaussians, waves)
 activations = st.one_of(
     glued, gated, waving, st.tuples(st.one_of(glued, gated, waving), st.one_of(glued, polynomials)).map(sum)
 )

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 import sympy
+from sympy import nan, oo
 
 import symgauss as sg
 from symgauss import x
@@ -64,9 +65,9 @@ def test_unknown_names_suggest():
 
 
 def test_unknown_parameters_list_the_valid_ones():
-    with pytest.raises(ValueError, match="no parameter 'slope'; its parameters are: negative_slope"):
+    with pytest.raises(TypeError, match="no parameter 'slope'; its parameters are: negative_slope"):
         sg.activation("leaky_relu", slope=1)
-    with pytest.raises(ValueError, match="no parameter 'slope'; its parameters are: none"):
+    with pytest.raises(TypeError, match="no parameter 'slope'; its parameters are: none"):
         sg.activation("relu", slope=1)
 
 
@@ -79,8 +80,10 @@ def test_unknown_parameters_list_the_valid_ones():
         (("f", sympy.Symbol("x") ** 2), ValueError, "contains x"),
         (("f", a * x), ValueError, "contains a"),
         (("f", sympy.I * x), ValueError, "must be real and finite"),
+        *((("f", sympy.Piecewise((end, x < 0), (x, True))), ValueError, "real and finite") for end in (oo, -oo, nan)),
         (("not a name", x), ValueError, "must be an identifier"),
         (("", x), ValueError, "must be an identifier"),
+        *(((word, x), ValueError, "no keyword of Python") for word in ("lambda", "for", "None")),
         (("f", a * x, {"a": 1}), ValueError, "A parameter must be a real symbol"),
         (("f", x, {x: 1}), ValueError, "A parameter must be a real symbol"),
         (("f", a * x, {a: "1"}), TypeError, "the value of a must be a real number"),

@@ -36,8 +36,10 @@ def test_special_values():
     assert (Phi(0), Phi(sympy.oo), Phi(-sympy.oo)) == (sympy.Rational(1, 2), 1, 0)
     assert (phi(0), phi(sympy.oo), phi(-sympy.oo)) == (1 / sympy.sqrt(2 * sympy.pi), 0, 0)
     assert (He(0, x), He(1, x), He(4, 0)) == (1, x, 3)
-    with pytest.raises(ValueError, match="integer n ≥ 0"):
-        He(-1, x)
+    for n in (-1, 2.5, -1.0, sympy.oo, sympy.nan):
+        with pytest.raises(ValueError, match="integer n ≥ 0"):
+            He(n, x)
+    assert He(2.0, x) == He(2, x)
 
 
 def test_derivatives():
@@ -88,3 +90,9 @@ def test_floats_become_what_their_text_says():
     assert exact(0.1) == sympy.Rational(1, 10)
     assert exact(x * 0.2 + sympy.Float(0.3)) == x / 5 + sympy.Rational(3, 10)
     assert exact(x * 1.0507009873554805) == x * sympy.Rational("1.0507009873554805")
+
+
+def test_Phi_is_positive_on_the_real_line():
+    assert Phi(mu).is_positive
+    assert Phi(sympy.Symbol("z")).is_positive is None
+    assert Phi(sympy.I * mu).is_positive is None
