@@ -82,8 +82,10 @@ def values_for(act: Activation) -> dict[Expr, Expr] | None:
     candidates = [Rational(-1, 2), Rational(1, 3), *map(Integer, range(2, 4 + len(symbols)))]
     for numbers in permutations(candidates, len(symbols)):
         values = dict(zip(symbols, numbers))
-        assumed = all((s.is_positive is None or n > 0) and (s.is_negative is None or n < 0) for s, n in values.items())
-        if assumed and all(c.xreplace(values) == sympy.true for c in act.conditions):
+        assumed = (
+            getattr(n, f"is_{name}") is truth for s, n in values.items() for name, truth in s.assumptions0.items()
+        )
+        if all(assumed) and all(c.xreplace(values) == sympy.true for c in act.conditions):
             return values
     return None
 

@@ -150,6 +150,18 @@ def test_symbolic_parameters_are_refuted_with_values():
     assert sg.prove_mean(hardtanh, sg.gaussian_mean(hardtanh) + 1).status == "refuted"
 
 
+@pytest.mark.parametrize("assumption", ["positive", "negative", "nonnegative", "nonpositive", "nonzero", "integer"])
+def test_the_values_of_a_witness_respect_assumptions(assumption):
+    a = sympy.Symbol("a", real=True, **{assumption: True})
+    act = sg.Activation(
+        "scaled", a * sympy.Max(x, 0), {a: -1 if assumption in ("negative", "nonpositive") else 1}
+    ).symbolic
+    proof = sg.prove_mean(act, a * M_RELU + 1)
+    assert proof.status == "refuted"
+    value = sympy.Rational(proof.steps[-1].reason.split("a = ")[1].split(",")[0])
+    assert getattr(value, f"is_{assumption}")
+
+
 def test_the_text_of_a_proof():
     assert str(sg.prove_mean("gelu")).splitlines() == [
         "gelu: mean proved",
