@@ -24,7 +24,9 @@ PLAIN = {
     "cos": np.cos,
     "gaussian_bump": lambda t: np.exp(-t * t / 2),
     "leaky_relu_0.2": lambda t: np.where(t > 0, t, 0.2 * t),
+    "leaky_relu_-1000": lambda t: np.where(t > 0, t, -1000 * t),
     "hardtanh_-0.25_3": lambda t: np.clip(t, -0.25, 3),
+    "hardtanh_-6_0": lambda t: np.clip(t, -6, 0),
 }
 
 

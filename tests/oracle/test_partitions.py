@@ -7,7 +7,7 @@ import pytest
 from tests.oracle.partitions import moment_of_factors, moment_table, partitions
 
 
-@pytest.mark.parametrize(("n", "involutions"), enumerate([1, 1, 2, 4, 10, 26, 76, 232, 764]))
+@pytest.mark.parametrize(("n", "involutions"), list(enumerate([1, 1, 2, 4, 10, 26, 76, 232, 764])))
 def test_partitions_are_counted_by_involutions(n, involutions):
     found = list(partitions(list(range(n))))
     assert len(found) == involutions

@@ -42,6 +42,7 @@ IDENTITIES = [
     2 ** (mu + Rational(1, 2)) - sqrt(2) * 2**mu,
     2 ** (mu + Rational(5, 6)) - sqrt(2) * 2 ** Rational(1, 3) * exp(mu * log(2)),
     2 ** Rational(1, 3) * mu * 4 ** Rational(1, 3) * Phi(2 ** Rational(1, 3) * mu) - 2 * mu * Phi(mu * cbrt(2)),
+    exp((cbrt(2) * mu + 1) ** 2) - exp((cbrt(2) * mu - 1) ** 2) * exp(4 * cbrt(2) * mu),
     pi ** (mu - 1) - exp(mu * log(pi)) / pi,
     sqrt(sympy.E) * exp(mu) - exp(mu + Rational(1, 2)),
     cos(mu + pi / 4) - (cos(mu) - sin(mu)) / sqrt(2),
