@@ -354,3 +354,18 @@ def test_small_variances_that_are_real_survive() -> None:
     F = np.array([[1.0, 0.0], [1.0, 1e-12]])
     p = approximate(MLP([[1.0, -1.0]], None, [[1.0]], activation="relu"), Gaussian.from_factor([0.0, 0.0], F))
     assert p.preactivation_std == pytest.approx(1e-12, rel=1e-3)
+
+
+@pytest.mark.parametrize("degree", [2, 4, 8])
+def test_a_blind_neuron_at_its_kink_does_not_blow_rounding_up(degree: int) -> None:
+    """Samples rounded to float32 leave the support by 1e-8; divided by an s of 1e-17 that would be huge."""
+    rng = np.random.default_rng(11)
+    for _ in range(20):
+        F = rng.normal(size=(2, 1))
+        # scaled, because a b − b a alone is exactly 0 in floating point too
+        w = np.array([[F[1, 0], -F[0, 0]]]) * rng.normal()
+        inputs = Gaussian.from_factor([0.0, 0.0], F)
+        p = approximate(MLP(w, None, [[1.0]], activation="relu"), inputs, degree)
+        x = inputs.sample(50, rng).astype(np.float32).astype(np.float64)
+        assert np.abs(p(x)).max() < 1e-6
+        assert p.preactivation_std[0] == 0
