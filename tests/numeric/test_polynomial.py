@@ -369,3 +369,16 @@ def test_a_blind_neuron_at_its_kink_does_not_blow_rounding_up(degree: int) -> No
         x = inputs.sample(50, rng).astype(np.float32).astype(np.float64)
         assert np.abs(p(x)).max() < 1e-6
         assert p.preactivation_std[0] == 0
+
+
+def test_a_neuron_that_single_precision_cannot_follow_is_a_constant_there() -> None:
+    """64 float32 weights orthogonal to all inputs up to their own rounding: y is noise, s is 1e-8 of its terms."""
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        F = rng.normal(size=(64, 1))
+        w = rng.normal(size=(1, 64))
+        w -= (w @ F) / (F.T @ F) * F.T
+        inputs = Gaussian.from_factor(np.zeros(64), F)
+        p = approximate(MLP(w.astype(np.float32), None, np.ones((1, 1), np.float32), activation="relu"), inputs, 8)
+        assert p.preactivation_std[0] > 0
+        assert np.abs(p(inputs.sample(200, rng).astype(np.float32))).max() < 1e-5
