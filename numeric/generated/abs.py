@@ -34,48 +34,50 @@ def hermite(mu, sigma):
     u = min(max(mu/sigma, -40.0), 40.0)
     # the piece that μ is in, and the tails beyond the breakpoints, which cannot cancel
     Phi, d1 = Phi_phi(-abs(u))
-    tail = d1 - abs(u)*Phi
     side = Phi if u <= 0.0 else -Phi
+    tail = d1 - abs(u)*Phi
     d2 = -u*d1
     d3 = -u*d2 - d1
     d4 = -u*d3 - 2*d2
     d5 = -u*d4 - 3*d3
     d6 = -u*d5 - 4*d4
     d7 = -u*d6 - 5*d5
-    h0 = (-mu if u <= 0.0 else mu) + 2*sigma*tail
-    h1 = (-sigma if u <= 0.0 else sigma) + 2*side*sigma
-    h2 = 2*d1*sigma
-    h3 = 2*d2*sigma
-    h4 = 2*d3*sigma
-    h5 = 2*d4*sigma
-    h6 = 2*d5*sigma
-    h7 = 2*d6*sigma
-    h8 = 2*d7*sigma
+    h0 = (-mu if u <= 0.0 else mu) + sigma*(2*tail)
+    h1 = (-sigma if u <= 0.0 else sigma) + sigma*(2*side)
+    h2 = sigma*(2*d1)
+    h3 = sigma*(2*d2)
+    h4 = sigma*(2*d3)
+    h5 = sigma*(2*d4)
+    h6 = sigma*(2*d5)
+    h7 = sigma*(2*d6)
+    h8 = sigma*(2*d7)
     return h0, h1, h2, h3, h4, h5, h6, h7, h8
 
 
 @device
 def derivatives(mu, sigma):
-    h0, h1 = hermite(mu, sigma)[:2]
     u = min(max(mu/sigma, -40.0), 40.0)
     # φ may be too small for a double where φ/σ^k is not: then it carries a factor 2²⁵⁶
     lifted = abs(u) > 30.0
     drop = 2.0**-256 if lifted else 1.0
     # the piece that μ is in, and the tails beyond the breakpoints, which cannot cancel
-    _, d1 = lifted_Phi_phi(u, lifted)
+    Phi, d1 = lifted_Phi_phi(-abs(u), lifted)
+    phi = d1*drop
+    side = Phi if u <= 0.0 else -Phi
+    tail = phi - abs(u)*Phi
     d2 = -u*d1
     d3 = -u*d2 - d1
     d4 = -u*d3 - 2*d2
     d5 = -u*d4 - 3*d3
     d6 = -u*d5 - 4*d4
     d7 = -u*d6 - 5*d5
-    g0 = h0
-    g1 = h1/sigma
-    g2 = (2*d1*sigma)/sigma/sigma*drop
-    g3 = (2*d2*sigma)/sigma/sigma/sigma*drop
-    g4 = (2*d3*sigma)/sigma/sigma/sigma/sigma*drop
-    g5 = (2*d4*sigma)/sigma/sigma/sigma/sigma/sigma*drop
-    g6 = (2*d5*sigma)/sigma/sigma/sigma/sigma/sigma/sigma*drop
-    g7 = (2*d6*sigma)/sigma/sigma/sigma/sigma/sigma/sigma/sigma*drop
-    g8 = (2*d7*sigma)/sigma/sigma/sigma/sigma/sigma/sigma/sigma/sigma*drop
+    g0 = (-mu if u <= 0.0 else mu) + sigma*(2*tail)
+    g1 = (-1 if u <= 0.0 else 1) + (2*side)
+    g2 = (2*d1)/sigma*drop
+    g3 = (2*d2)/sigma/sigma*drop
+    g4 = (2*d3)/sigma/sigma/sigma*drop
+    g5 = (2*d4)/sigma/sigma/sigma/sigma*drop
+    g6 = (2*d5)/sigma/sigma/sigma/sigma/sigma*drop
+    g7 = (2*d6)/sigma/sigma/sigma/sigma/sigma/sigma*drop
+    g8 = (2*d7)/sigma/sigma/sigma/sigma/sigma/sigma/sigma*drop
     return g0, g1, g2, g3, g4, g5, g6, g7, g8

@@ -2,8 +2,8 @@
 
 Mean     E erf(mu + sigma Z) = 2*Phi(sqrt(2)*mu/sqrt(2*sigma**2 + 1)) - 1
 Proved   by symgauss.prove_mean: heat equation, growth, initial value
-Kernel   the polynomial -1; a Φ ladder (2)·I_0 at u = sqrt(2)*mu/sqrt(2*sigma**2 + 1), w = sqrt(2*sigma**2 +
-         1), where I_0 = Φ, I_n' = I_(n−1)
+Kernel   a Φ ladder (2)·I_0 at u = sqrt(2)*mu/sqrt(2*sigma**2 + 1), w = sqrt(2*sigma**2 + 1), where I_0 = Φ,
+         I_n' = I_(n−1), with Φ − ½ for Φ
 Cost     20 operations for h_0 … h_2, 61 for h_0 … h_8
 Source   formula 16f1e51982d369f3, generator 1
 

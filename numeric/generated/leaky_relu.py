@@ -35,48 +35,50 @@ def hermite(mu, sigma, negative_slope):
     u = min(max(mu/sigma, -40.0), 40.0)
     # the piece that μ is in, and the tails beyond the breakpoints, which cannot cancel
     Phi, d1 = Phi_phi(-abs(u))
-    tail = d1 - abs(u)*Phi
     side = Phi if u <= 0.0 else -Phi
+    tail = d1 - abs(u)*Phi
     d2 = -u*d1
     d3 = -u*d2 - d1
     d4 = -u*d3 - 2*d2
     d5 = -u*d4 - 3*d3
     d6 = -u*d5 - 4*d4
     d7 = -u*d6 - 5*d5
-    h0 = (mu*negative_slope if u <= 0.0 else mu) + sigma*tail*(1 - negative_slope)
-    h1 = (negative_slope*sigma if u <= 0.0 else sigma) + side*sigma*(1 - negative_slope)
-    h2 = d1*sigma*(1 - negative_slope)
-    h3 = d2*sigma*(1 - negative_slope)
-    h4 = d3*sigma*(1 - negative_slope)
-    h5 = d4*sigma*(1 - negative_slope)
-    h6 = d5*sigma*(1 - negative_slope)
-    h7 = d6*sigma*(1 - negative_slope)
-    h8 = d7*sigma*(1 - negative_slope)
+    h0 = (mu*negative_slope if u <= 0.0 else mu) + sigma*(tail*(1 - negative_slope))
+    h1 = (negative_slope*sigma if u <= 0.0 else sigma) + sigma*(side*(1 - negative_slope))
+    h2 = sigma*(d1*(1 - negative_slope))
+    h3 = sigma*(d2*(1 - negative_slope))
+    h4 = sigma*(d3*(1 - negative_slope))
+    h5 = sigma*(d4*(1 - negative_slope))
+    h6 = sigma*(d5*(1 - negative_slope))
+    h7 = sigma*(d6*(1 - negative_slope))
+    h8 = sigma*(d7*(1 - negative_slope))
     return h0, h1, h2, h3, h4, h5, h6, h7, h8
 
 
 @device
 def derivatives(mu, sigma, negative_slope):
-    h0, h1 = hermite(mu, sigma, negative_slope)[:2]
     u = min(max(mu/sigma, -40.0), 40.0)
     # φ may be too small for a double where φ/σ^k is not: then it carries a factor 2²⁵⁶
     lifted = abs(u) > 30.0
     drop = 2.0**-256 if lifted else 1.0
     # the piece that μ is in, and the tails beyond the breakpoints, which cannot cancel
-    _, d1 = lifted_Phi_phi(u, lifted)
+    Phi, d1 = lifted_Phi_phi(-abs(u), lifted)
+    phi = d1*drop
+    side = Phi if u <= 0.0 else -Phi
+    tail = phi - abs(u)*Phi
     d2 = -u*d1
     d3 = -u*d2 - d1
     d4 = -u*d3 - 2*d2
     d5 = -u*d4 - 3*d3
     d6 = -u*d5 - 4*d4
     d7 = -u*d6 - 5*d5
-    g0 = h0
-    g1 = h1/sigma
-    g2 = (d1*sigma*(1 - negative_slope))/sigma/sigma*drop
-    g3 = (d2*sigma*(1 - negative_slope))/sigma/sigma/sigma*drop
-    g4 = (d3*sigma*(1 - negative_slope))/sigma/sigma/sigma/sigma*drop
-    g5 = (d4*sigma*(1 - negative_slope))/sigma/sigma/sigma/sigma/sigma*drop
-    g6 = (d5*sigma*(1 - negative_slope))/sigma/sigma/sigma/sigma/sigma/sigma*drop
-    g7 = (d6*sigma*(1 - negative_slope))/sigma/sigma/sigma/sigma/sigma/sigma/sigma*drop
-    g8 = (d7*sigma*(1 - negative_slope))/sigma/sigma/sigma/sigma/sigma/sigma/sigma/sigma*drop
+    g0 = (mu*negative_slope if u <= 0.0 else mu) + sigma*(tail*(1 - negative_slope))
+    g1 = (negative_slope if u <= 0.0 else 1) + (side*(1 - negative_slope))
+    g2 = (d1*(1 - negative_slope))/sigma*drop
+    g3 = (d2*(1 - negative_slope))/sigma/sigma*drop
+    g4 = (d3*(1 - negative_slope))/sigma/sigma/sigma*drop
+    g5 = (d4*(1 - negative_slope))/sigma/sigma/sigma/sigma*drop
+    g6 = (d5*(1 - negative_slope))/sigma/sigma/sigma/sigma/sigma*drop
+    g7 = (d6*(1 - negative_slope))/sigma/sigma/sigma/sigma/sigma/sigma*drop
+    g8 = (d7*(1 - negative_slope))/sigma/sigma/sigma/sigma/sigma/sigma/sigma*drop
     return g0, g1, g2, g3, g4, g5, g6, g7, g8

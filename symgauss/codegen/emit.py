@@ -7,9 +7,9 @@ import textwrap
 import sympy
 from sympy import Expr
 
-from symgauss.codegen.beyond import arrays, beyond
-from symgauss.codegen.body import UNROLLED, body
+from symgauss.codegen.body import beyond, body
 from symgauss.codegen.plan import Plan
+from symgauss.codegen.statements import UNROLLED
 from symgauss.codegen.vocabulary import MATH, PRIMITIVES, lower, used
 from symgauss.record import activation
 from symgauss.symbols import x
@@ -85,20 +85,7 @@ def _wrapped(label: str, text: str) -> list[str]:
 
 
 def _families(plan: Plan) -> str:
-    parts = []
-    if plan.polynomial != 0:
-        parts.append(f"the polynomial {plan.polynomial}")
-    parts += [f"a wave of frequency {w.omega}, damped by exp(−ω² sigma²/2)" for w in plan.waves]
-    for ladder in plan.ladders:
-        kind = "Φ" if ladder.gate.smooth else "step"
-        terms = " + ".join(f"({c})·I_{n}" for n, c in sorted(ladder.terms.items(), reverse=True))
-        u = ladder.gate.shifted / ladder.gate.width
-        parts.append(f"a {kind} ladder {terms} at u = {u}, w = {ladder.gate.width}, where I_0 = Φ, I_n' = I_(n−1)")
-    if plan.kinks:
-        places = " and ".join(map(str, plan.kinks.breakpoints))
-        near = ", or as a Taylor series where they are near" if len(plan.kinks.breakpoints) == 2 else ""
-        parts.append(f"kinks at {places}, as the piece that mu is in and the tails beyond them{near}")
-    return "; ".join(parts)
+    return "; ".join(family.describe() for family in plan.families) or "zero"
 
 
 def _operations(plan: Plan, order: int) -> int:
@@ -184,16 +171,16 @@ def _loops(plan: Plan, name: str) -> list[str]:
 
 
 def _any_order(plan: Plan, name: str, hermite: bool) -> str:
-    statements, summands = beyond(plan, hermite)
+    more = beyond(plan, hermite)
     first = ", ".join(f"out[i, {k}]" for k in range(UNROLLED + 1))
-    lines = [f"{array} = np.empty(out.shape[1] + 16)" for array in arrays(plan)]
+    lines = [f"{array} = np.empty(out.shape[1] + 16)" for array in more.arrays]
     lines += [
         "for i in range(mean.size):",
         "    mu, sigma = mean[i], std[i]",
         f"    {first} = {name}({_arguments(plan, 'mu', 'sigma')})",
-        *(f"    {line}" for line in statements),
+        *(f"    {line}" for line in more.lines),
         f"    for k in range({UNROLLED + 1}, out.shape[1]):",
-        f"        out[i, k] = {' + '.join(summands) or '0.0'}",
+        f"        out[i, k] = {' + '.join(more.summands) or '0.0'}",
     ]
     return _function("loop", f"{name}_loop_any", _arguments(plan, "mean", "std", "out"), lines)
 

@@ -65,6 +65,17 @@ class Ladder:
             result.add(n, -c * beta / alpha)
         return result
 
+    def at_order_k(self, w: Expr, suffix: str) -> Expr:
+        """Σ c_n I_{n−k}(u) for k > 8 with the derivatives of Φ read from the array d, and `width` by its name."""
+        total = S.Zero
+        for n, c in self.terms.items():
+            index = f"k - {n}" if n > 0 else (f"k + {-n}" if n < 0 else "k")
+            total += c.xreplace({width: w}) * Symbol(f"d{suffix}[{index}]")
+        return total
+
+    def __str__(self) -> str:
+        return " + ".join(f"({c})·I_{n}" for n, c in sorted(self.terms.items(), reverse=True))
+
     def expression(self) -> Expr:
         """The sum in μ, σ, Φ and φ: what the proof of the kernel's form compares with the proved mean."""
         u = self.gate.shifted / self.gate.width

@@ -1,24 +1,38 @@
-"""How a kernel evaluates an activation's mean: polynomial, waves, ladders and kinks.
+"""How a kernel evaluates an activation's mean: as a sum of families whose h_k are accurate as they stand.
 
-A plan is the activation taken apart into families whose h_k are accurate as they stand. Its sum is proved
-equal to the mean that `symgauss.prove_mean` has proved, by the same normal form; an activation that does not
-come apart like this is refused rather than given a kernel that is right on paper only.
+A plan is the activation taken apart. The sum of its families' means is proved equal to the mean that
+`symgauss.prove_mean` has proved, by the same normal form; an activation that does not come apart like this is
+refused rather than given a kernel that is right on paper only.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import sympy
 from sympy import Expr, I, Poly, S, im, re
 
-from symgauss.codegen.ladder import Gate, Ladder, step, width
+from symgauss.codegen.families import (
+    Decay,
+    Exponential,
+    Family,
+    GateLadder,
+    HalfLines,
+    Kinks,
+    Polynomial,
+    Side,
+    StepLadder,
+    Wave,
+)
+from symgauss.codegen.families.kinks import HIGHEST_JUMP
+from symgauss.codegen.ladder import Gate, Ladder, width
+from symgauss.codegen.statements import UNROLLED
 from symgauss.mean import gaussian_mean
 from symgauss.normal import is_zero
 from symgauss.pieces import Pieces, pieces
 from symgauss.proof import Proof, prove_mean
 from symgauss.record import Activation
-from symgauss.symbols import mu, sigma, x
+from symgauss.symbols import x
 from symgauss.terms import Term, terms
 
 
@@ -27,53 +41,38 @@ class NoKernel(ValueError):
 
 
 @dataclass(frozen=True)
-class Wave:
-    """a sin(ωx) + b cos(ωx)."""
-
-    omega: Expr
-    sine: Expr
-    cosine: Expr
-
-
-@dataclass(frozen=True)
-class Kinks:
-    """A continuous, piecewise linear function with one breakpoint, or two: a ≤ b."""
-
-    breakpoints: tuple[Expr, ...]
-    smooth: tuple[Expr, ...]
-
-    @property
-    def slopes(self) -> tuple[Expr, ...]:
-        return tuple(sympy.diff(p, x) for p in self.smooth)
-
-    @property
-    def jumps(self) -> tuple[Expr, ...]:
-        """How much the slope increases at each breakpoint."""
-        return tuple(sympy.expand(right - left) for left, right in pairwise(self.slopes))
-
-    def expression(self) -> Expr:
-        """p_0(μ) + s Σ q_j I_1((μ − c_j)/s)."""
-        tails = (q * sigma * step(1, (mu - c) / sigma) for c, q in zip(self.breakpoints, self.jumps))
-        return self.smooth[0].xreplace({x: mu}) + sum(tails, S.Zero)
-
-
-@dataclass(frozen=True)
 class Plan:
-    """σ = polynomial + waves + ladders + kinks, with the proof of the mean that their sum equals."""
+    """σ as a sum of families, with the proof of the mean that their sum equals."""
 
     activation: Activation
     mean: Expr
     proof: Proof
     split: Pieces
-    polynomial: Expr
-    waves: tuple[Wave, ...]
-    ladders: tuple[Ladder, ...]
-    kinks: Kinks | None
+    families: tuple[Family, ...]
 
     @property
     def smooth(self) -> bool:
         """No breakpoints: the formulas hold at s = 0 too."""
         return not self.split.breakpoints
+
+    @property
+    def numbered(self) -> Iterator[tuple[Family, str]]:
+        """The families with the suffixes of their names: members of a group are numbered when there are several."""
+        counts: dict[str, int] = defaultdict(int)
+        for family in self.families:
+            counts[family.group] += 1
+            several = sum(other.group == family.group for other in self.families) > 1
+            yield family, f"_{counts[family.group]}" if several else ""
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether a mean can leave double precision although μ and s do not."""
+        return any(isinstance(family, Exponential) for family in self.families)
+
+    @property
+    def any_order(self) -> bool:
+        """Whether h_k is known in closed form beyond k = 8."""
+        return not any(isinstance(family, HalfLines) for family in self.families)
 
 
 def make_plan(act: Activation) -> Plan:
@@ -88,54 +87,58 @@ def make_plan(act: Activation) -> Plan:
     if not proof.holds:
         raise NoKernel(f"{act.name}: its mean is {proof.status}, not proved; no kernel is generated from it.")
     split = pieces(act.expr, act.requires)
-    polynomial, waves, ladders, kinks = S.Zero, (), (), None
-    if len(split.breakpoints) > 2:
-        raise NoKernel(f"{act.name} has {len(split.breakpoints)} breakpoints; kernels are known for at most two.")
-    if (_is_kinked_line(split) and split.smooth[0] != 0) or len(split.breakpoints) == 2:
-        kinks = _kinks(act, split)
-    else:
-        polynomial, waves, ladders = _whole_line(act, terms(split.smooth[0]))
-        if split.breakpoints:
-            ladders = (*ladders, _jump(act, split))
-    plan = Plan(act, mean, proof, split, polynomial, waves, ladders, kinks)
-    if not is_zero(_total(plan) - mean):
+    plan = Plan(act, mean, proof, split, _families(act, split))
+    if not is_zero(sum((family.expression() for family in plan.families), S.Zero) - mean):
         raise NoKernel(f"{act.name}: the form for evaluation differs from the proved mean.")
     return plan
 
 
-def polynomial_mean(polynomial: Expr) -> Expr:
-    """E p(μ + sZ) = Σ_j s^{2j} p^{(2j)}(μ)/(2^j j!)."""
-    at_mu = polynomial.xreplace({x: mu})
-    total, term, j = S.Zero, at_mu, 0
-    while term != 0:
-        total, j = total + term, j + 1
-        term = sympy.expand(sigma**2 * sympy.diff(term, mu, 2) / (2 * j))
-    return sympy.expand(total)
+def _families(act: Activation, split: Pieces) -> tuple[Family, ...]:
+    if len(split.breakpoints) > 2:
+        raise NoKernel(f"{act.name} has {len(split.breakpoints)} breakpoints; kernels are known for at most two.")
+    if not split.breakpoints:
+        return _whole_line(act, terms(split.smooth[0]))
+    if all(p.is_polynomial(x) for p in split.smooth):
+        return _piecewise_polynomial(act, split)
+    if len(split.breakpoints) == 2:
+        raise NoKernel(f"{act.name} has two breakpoints; a kernel is known if it is polynomial between them.")
+    if (half_lines := _half_lines(split)) is not None:
+        return (half_lines,)
+    ladder = _jump(act, split)
+    return (*_whole_line(act, terms(split.smooth[0])), ladder)
 
 
-def _total(plan: Plan) -> Expr:
-    waves = sum(
-        (
-            sympy.exp(-(w.omega**2) * sigma**2 / 2)
-            * (w.sine * sympy.sin(w.omega * mu) + w.cosine * sympy.cos(w.omega * mu))
-            for w in plan.waves
-        ),
-        S.Zero,
-    )
-    ladders = sum((ladder.expression() for ladder in plan.ladders), S.Zero)
-    kinks = plan.kinks.expression() if plan.kinks else S.Zero
-    return polynomial_mean(plan.polynomial) + waves + ladders + kinks
+def _piecewise_polynomial(act: Activation, split: Pieces) -> tuple[Family, ...]:
+    if len(split.breakpoints) == 1 and split.smooth[0] == 0:
+        return (_jump(act, split),)
+    if len(split.breakpoints) == 2 and split.smooth[0] == 0 == split.smooth[-1]:
+        raise NoKernel(
+            f"{act.name} is zero but between {' and '.join(map(str, split.breakpoints))}, where tails cancel."
+        )
+    for c in split.breakpoints:
+        _refuse_high_jump(act, split, c)
+    return (Kinks(split.breakpoints, split.smooth),)
 
 
-def _whole_line(act: Activation, parts: tuple[Term, ...]) -> tuple[Expr, tuple[Wave, ...], tuple[Ladder, ...]]:
+def _refuse_high_jump(act: Activation, split: Pieces, c: Expr) -> None:
+    i = split.breakpoints.index(c)
+    jump = sympy.expand((split.smooth[i + 1] - split.smooth[i]).xreplace({x: x + c}))
+    if not jump.is_polynomial(x) or sympy.degree(jump, x) > HIGHEST_JUMP:
+        raise NoKernel(f"{act.name}: no accurate evaluation is known for the jump {jump} at {c}.")
+
+
+def _whole_line(act: Activation, parts: tuple[Term, ...]) -> tuple[Family, ...]:
     polynomial = S.Zero
     waves: dict[Expr, list[Expr]] = defaultdict(lambda: [S.Zero, S.Zero])
     ladders: dict[Gate, Ladder] = {}
+    exponentials: list[Family] = []
     for term in parts:
         if not term.gates and term.linear == 0 and term.quadratic == 0:
             polynomial += term.coefficient * x**term.power
         elif not term.gates and term.quadratic == 0 and term.power == 0 and re(term.linear) == 0:
             _add_wave(waves, term)
+        elif not term.gates and term.quadratic == 0 and term.power == 0 and im(term.linear) == 0:
+            exponentials.append(Exponential(term.coefficient, term.linear))
         elif not sympy.im(term.linear) and len(term.gates) + (term.quadratic != 0) == 1:
             gate, ladder = _gated(term)
             known = ladders.setdefault(gate, Ladder(gate))
@@ -143,8 +146,21 @@ def _whole_line(act: Activation, parts: tuple[Term, ...]) -> tuple[Expr, tuple[W
                 known.add(n, c)
         else:
             raise NoKernel(f"{act.name}: no accurate evaluation is known for its term {term.expr}.")
-    made = tuple(Wave(omega, *map(sympy.simplify, pair)) for omega, pair in waves.items())
-    return sympy.expand(polynomial), made, tuple(ladders.values())
+    polynomial = sympy.expand(polynomial)
+    if polynomial != 0 and sympy.degree(polynomial, x) > UNROLLED:
+        raise NoKernel(f"{act.name}: no kernel is unrolled for polynomials of degree above {UNROLLED}.")
+    made = [Wave(omega, *map(sympy.simplify, pair)) for omega, pair in waves.items()]
+    gates = _gates(tuple(ladders.values()), polynomial, alone=not made and not exponentials)
+    return (*gates, *made, *exponentials)
+
+
+def _gates(ladders: tuple[Ladder, ...], polynomial: Expr, alone: bool) -> tuple[Family, ...]:
+    """Polynomial and ladders; c Φ − c/2 becomes c (Φ − ½), which does not cancel."""
+    single = alone and len(ladders) == 1 and set(ladders[0].terms) == {0}
+    if single and polynomial != 0 and sympy.expand(ladders[0].terms[0] / 2 + polynomial) == 0:
+        return (GateLadder(ladders[0], centred=True),)
+    first = (Polynomial(polynomial),) if polynomial != 0 else ()
+    return (*first, *map(GateLadder, ladders))
 
 
 def _add_wave(waves: dict[Expr, list[Expr]], term: Term) -> None:
@@ -175,30 +191,36 @@ def _gated(term: Term) -> tuple[Gate, Ladder]:
     return gate, ladder
 
 
-def _jump(act: Activation, split: Pieces) -> Ladder:
+def _jump(act: Activation, split: Pieces) -> StepLadder:
     """What is added right of the only breakpoint c: Σ q_m (x − c)^m, each m! s^m q_m I_m."""
     (c,) = split.breakpoints
+    _refuse_high_jump(act, split, c)
     jump = sympy.expand((split.smooth[1] - split.smooth[0]).xreplace({x: x + c}))
-    if not jump.is_polynomial(x) or sympy.degree(jump, x) > 2:
-        raise NoKernel(f"{act.name}: no accurate evaluation is known for the jump {jump} at {c}.")
     ladder = Ladder(Gate(S.One, -c, smooth=False))
     for (m,), q in Poly(jump, x).terms():
         ladder.add(m, q * sympy.factorial(m) * width**m)
-    return ladder
+    return StepLadder(ladder)
 
 
-def _is_kinked_line(split: Pieces) -> bool:
-    """Whether the function is continuous and linear between its breakpoints, of which there are some."""
-    linear = all(p.is_polynomial(x) and sympy.degree(p, x) <= 1 for p in split.smooth)
-    steps = zip(pairwise(split.smooth), split.breakpoints)
-    return (
-        linear
-        and bool(split.breakpoints)
-        and all(sympy.expand((right - left).xreplace({x: c})) == 0 for (left, right), c in steps)
-    )
+def _half_lines(split: Pieces) -> HalfLines | None:
+    """Lines and decaying exponentials on both sides of the only breakpoint, when it is that."""
+    (c,) = split.breakpoints
+    sides = [_side(terms(p.xreplace({x: x + c})), side) for p, side in zip(split.smooth, (-1, 1))]
+    left, right = sides
+    return HalfLines(c, left, right) if left is not None and right is not None else None
 
 
-def _kinks(act: Activation, split: Pieces) -> Kinks:
-    if not _is_kinked_line(split):
-        raise NoKernel(f"{act.name} has two breakpoints; a kernel is known if it is continuous and linear between.")
-    return Kinks(split.breakpoints, split.smooth)
+def _side(parts: tuple[Term, ...], side: int) -> Side | None:
+    lines = {0: S.Zero, 1: S.Zero}
+    decays: dict[Expr, list[Expr]] = defaultdict(lambda: [S.Zero, S.Zero])
+    for term in parts:
+        rate = -side * term.linear
+        if term.gates or term.quadratic != 0 or term.power > 1 or im(term.linear) != 0:
+            return None
+        if rate == 0:
+            lines[term.power] += term.coefficient
+        elif rate.is_positive:
+            decays[rate][term.power] += term.coefficient
+        else:
+            return None
+    return Side(lines[0], lines[1], tuple(Decay(b[0], rate, b[1]) for rate, b in decays.items()))

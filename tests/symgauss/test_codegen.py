@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import symgauss as sg
 from symgauss.codegen import __main__ as command
 from symgauss.codegen import emit, plan, source
+from symgauss.codegen.families.polynomial import polynomial_mean
 from symgauss.codegen.ladder import Gate, Ladder, step, width
 from symgauss.codegen.plan import NoKernel, make_plan
 from symgauss.codegen.vocabulary import NotInVocabulary, lower
@@ -137,7 +138,7 @@ def test_the_mean_of_a_power_is_the_sum_of_its_binomials(n):
     """E (μ + sZ)^n with E Z^(2j) = (2j − 1)!!."""
     odd = (math.prod(range(1, 2 * j, 2)) for j in range(n // 2 + 1))
     terms = (math.comb(n, 2 * j) * mu ** (n - 2 * j) * sigma ** (2 * j) * c for j, c in enumerate(odd))
-    assert plan.polynomial_mean(x**n) == sympy.expand(sum(terms))
+    assert polynomial_mean(x**n) == sympy.expand(sum(terms))
 
 
 @settings(max_examples=20, deadline=None)
@@ -195,9 +196,10 @@ def test_lowering():
     ("expr", "reason"),
     [
         (sympy.Max(0, x) ** 3, "jump x\\*\\*3"),
-        (sympy.exp(x), "exp"),
+        (x * sympy.exp(x), "x\\*exp"),
         (x**2 * Phi(x), "x\\*\\*2\\*Phi"),
-        (sympy.Piecewise((0, x < 0), (1, x < 1), (0, True)), "continuous and linear"),
+        (sympy.Piecewise((0, x < 0), (1, x < 1), (0, True)), "zero but between 0 and 1"),
+        (sympy.Piecewise((sympy.exp(x), x < 0), (1, x < 1), (x, True)), "polynomial between"),
         (sympy.Max(0, x) + sympy.Max(0, x - 1) + sympy.Max(0, x - 2), "3 breakpoints"),
     ],
 )

@@ -50,7 +50,7 @@ def hermite_loop_any(mean, std, out, max_val, min_val):
         derivatives_of_Phi(u_m, d_m)
         e = (1/2)*(max_val - min_val)/sigma
         for k in range(9, out.shape[1]):
-            out[i, k] = (sigma*((2)*(d_m[k]*e**1/1 + d_m[k + 2]*e**3/6 + d_m[k + 4]*e**5/120 + d_m[k + 6]*e**7/5040 + d_m[k + 8]*e**9/362880 + d_m[k + 10]*e**11/39916800 + d_m[k + 12]*e**13/6227020800)) if e*max(1.0, 0.5*abs(u_m)) < 0.125 else sigma*(d_a[k - 1] - d_b[k - 1]))
+            out[i, k] = ((sigma*((2)*(d_m[k]*e**1/1 + d_m[k + 2]*e**3/6 + d_m[k + 4]*e**5/120 + d_m[k + 6]*e**7/5040 + d_m[k + 8]*e**9/362880 + d_m[k + 10]*e**11/39916800 + d_m[k + 12]*e**13/6227020800))) if e*max(1.0, 0.5*abs(u_m)) < 0.125 else sigma*(d_a[k - 1] - d_b[k - 1]))
 
 
 @loop
@@ -87,7 +87,7 @@ def derivatives_loop_any(mean, std, out, max_val, min_val):
         derivatives_of_Phi(u_m, d_m)
         e = (1/2)*(max_val - min_val)/sigma
         for k in range(9, out.shape[1]):
-            out[i, k] = over_power((sigma*((2)*(d_m[k]*e**1/1 + d_m[k + 2]*e**3/6 + d_m[k + 4]*e**5/120 + d_m[k + 6]*e**7/5040 + d_m[k + 8]*e**9/362880 + d_m[k + 10]*e**11/39916800 + d_m[k + 12]*e**13/6227020800)) if e*max(1.0, 0.5*abs(u_m)) < 0.125 else sigma*(d_a[k - 1] - d_b[k - 1])), sigma, k)
+            out[i, k] = over_power(((sigma*((2)*(d_m[k]*e**1/1 + d_m[k + 2]*e**3/6 + d_m[k + 4]*e**5/120 + d_m[k + 6]*e**7/5040 + d_m[k + 8]*e**9/362880 + d_m[k + 10]*e**11/39916800 + d_m[k + 12]*e**13/6227020800))) if e*max(1.0, 0.5*abs(u_m)) < 0.125 else sigma*(d_a[k - 1] - d_b[k - 1])), sigma, k)
 
 
 @loop
