@@ -8,6 +8,7 @@ With y = μ + σZ, Z ~ N(0, 1), and He_k the probabilists' Hermite polynomials,
 `symgauss` has proved; this file broadcasts, checks, and hands over contiguous arrays.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ from numeric.special import TINY
 # Rows of this many pairs stay in the first-level cache while they are turned into the output's layout.
 BLOCK = 256
 UNROLLED = 8
+# Adaptive integration promises this relative error, and warns with its estimate when it cannot keep it.
+PROMISED = 1e-10
+
+
+class AccuracyWarning(UserWarning):
+    """An integral is less accurate than promised; the message carries the estimated error."""
 
 
 @loop
@@ -90,9 +97,8 @@ def _evaluate(kind: str, name: Any, mean: Any, std: Any, order: int, out: np.nda
     _fill(kind, act, mean, std, rows)
     if zero:
         _at_zero(kind, act, mean, std, rows)
-    if order > UNROLLED and not np.isfinite(rows).all():
-        first = int(np.argmin(np.isfinite(rows).all(axis=0)))
-        raise OverflowError(f"order: {order} is beyond double precision, from k = {first} on; ask for less.")
+    if (order > UNROLLED or act.kernels.MAY_OVERFLOW) and not np.isfinite(rows).all():
+        _overflow(act, mean, std, rows)
     if out is None:
         return target
     if target is not out:
@@ -100,14 +106,44 @@ def _evaluate(kind: str, name: Any, mean: Any, std: Any, order: int, out: np.nda
     return out
 
 
+def _overflow(act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> None:
+    finite = np.isfinite(rows)
+    if finite[:, 0].all():
+        first = int(np.argmin(finite.all(axis=0)))
+        raise OverflowError(f"order: {rows.shape[1] - 1} is beyond double precision, from k = {first} on; ask for less.")
+    i = int(np.argmin(finite[:, 0]))
+    raise OverflowError(
+        f"std: the mean of {act.name!r} is beyond double precision for {int((~finite[:, 0]).sum())} of {std.size} pairs, "
+        f"the first mean {mean[i]}, std {std[i]}; {act.formula} grows too fast for a preactivation that wide."
+    )
+
+
 def _fill(kind: str, act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> None:
-    order = rows.shape[1] - 1
-    if order > UNROLLED:
-        getattr(act.kernels, f"{kind}_loop_any")(mean, std, rows, *act.arguments)
-        return
-    unrolled = 2 if order <= 2 else UNROLLED
-    buffer = np.empty((unrolled + 1, BLOCK))
-    getattr(act.kernels, f"{kind}_loop_{unrolled}")(mean, std, rows, buffer, *act.arguments)
+    order, kernels = rows.shape[1] - 1, act.kernels
+    if order <= UNROLLED and kernels.KIND != "integrated":
+        unrolled = 2 if order <= 2 else UNROLLED
+        buffer = np.empty((unrolled + 1, BLOCK))
+        getattr(kernels, f"{kind}_loop_{unrolled}")(mean, std, rows, buffer, *act.arguments)
+    elif hasattr(kernels, f"{kind}_loop_any"):
+        getattr(kernels, f"{kind}_loop_any")(mean, std, rows, *act.arguments)
+    else:
+        _integrate(kind, act, mean, std, rows)
+
+
+def _integrate(kind: str, act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> None:
+    """Adaptive integration; says so when its estimated error is larger than anyone would expect."""
+    errors = np.zeros(mean.size)
+    # std = 0 is not integrated, and is filled in afterwards
+    getattr(act.kernels, f"{kind}_integrated")(mean, np.maximum(std, TINY), rows, errors, *act.arguments)
+    poor = (errors > PROMISED) & (std >= TINY)
+    if poor.any() and np.isfinite(rows[poor]).all():
+        worst = int(np.argmax(np.where(poor, errors, 0.0)))
+        warnings.warn(
+            f"{act.name}: {int(poor.sum())} of {mean.size} pairs were not integrated to {PROMISED:g}; the worst, mean "
+            f"{mean[worst]}, std {std[worst]}, has an estimated relative error of {errors[worst]:.1e}.",
+            AccuracyWarning,
+            stacklevel=5,
+        )
 
 
 def _at_zero(kind: str, act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Hand-written primitives of the kernels: exp, Φ and φ together, Φ − ½, and the tails I₁ and I₂.
+"""Hand-written primitives of the kernels: exp, log and tanh, Φ and φ together, Φ − ½, and the Gaussian tails.
 
 All are free of branches that a vector unit could not follow (a choice is made between two computed
 numbers), so that a loop over any of them is compiled to vector code. Errors below are the largest seen
@@ -8,14 +8,21 @@ derives them again from the definitions, and the tests hold the constants here a
 
     function       domain          error        where the error comes from
     exp            all             1 ε          rounding of 1 + r + r² p(r)
-    gauss          all             1.5 ε        the same; y² enters in two parts, or it would cost y² ε
+    exp_tilted     all             1.5 ε        the same; the exponent enters in two parts
+    expm1          all             1.5 ε        the same without the 1, and 2ⁿ m + (2ⁿ − 1)
+    log1p          x > −1          1 ε          rounding of f − (f²/2 − …), where f is x or rounded once
+    tanh           all             2 ε          expm1, twice
+    gauss          all             1.5 ε        as exp; y² enters in two parts, or it would cost y² ε
     Phi_phi        all             5 ε, 1.5 ε   25 rounded steps of the Mills ratio, times φ
     centred_Phi    all             4 ε          as Φ beyond |z| = 1.2, an odd polynomial inside
     I_1, I_2       z ≤ 0           5 ε          the scaled tails (1 + x)^(n+1) I_n/φ have no cancellation
+    scaled_ladder  v ≥ 0           3 ε, 8 ε     ten steps of a positive recurrence (first three tails; all ten)
 
-Arguments beyond ±40 are taken as ±40, where φ is below the smallest double: infinities are harmless.
+Φ and what is made from it take arguments beyond ±40 as ±40, where φ is below the smallest double; the others
+reach their limits: infinities are harmless. NaN gives NaN. Outside of its domain a result means nothing.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,7 +41,16 @@ LOG2_HEAD, LOG2_TAIL = 0.6931471803691238, 1.9082149292705877e-10
 ROUND_TO_INTEGER = 6755399441055744.0
 # Adding and subtracting this keeps 20 binary places: for |y| ≤ 40 the square of what is left is exact.
 ROUND_TO_2_POW_20 = 6442450944.0
+# The upper half of a significand: its square is exact.
+UPPER_HALF = np.int64(-(1 << 27))
 FARTHEST = 40.0
+# For a smaller x both e^x − 1 and log(1 + x) are x to rounding.
+NEGLIGIBLE = 2.0**-54
+# The exponent of a double; added to one, the bits of 1 over those of √½ bring its significand to [√½, √2).
+EXPONENT = np.int64(0x7FF0000000000000)
+ABOVE_SQRT_HALF = np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
+# Under the root of the ladder's argument; and where T_k(v) becomes v^(−k−1).
+SPREAD, POWER_LAW = 52.0, 2.0**31
 # Below this a standard deviation is subnormal, has few digits left, and counts as zero.
 TINY = 2.2250738585072014e-308
 
@@ -155,6 +171,39 @@ CENTRED = (
     -0.06649038006690544,
     0.3989422804014327,
 )
+# (log((1 + s)/(1 − s)) − 2s)/s³ in s² for quotients between √½ and √2; relative error 3.1e-18
+LOGARITHM = (
+    0.13087423074263743,
+    0.13268696913942313,
+    0.15386242549851842,
+    0.18181795587775001,
+    0.2222222239220404,
+    0.2857142857080145,
+    0.4000000000000088,
+    0.6666666666666666,
+)
+# T₁₀(v)/T₉(v)/(μ − v) in v/μ, μ = √(v² + 52), T as in `scaled_ladder`; relative error 1.4e-18
+LADDER_TOP = (
+    2.1764183277396704e-08,
+    -1.8809757533756626e-07,
+    7.281972520005282e-07,
+    -1.5430416616444067e-06,
+    1.4162448527617987e-06,
+    1.9105417405825333e-06,
+    -9.447918811935482e-06,
+    1.728467984198027e-05,
+    -1.5232516003287427e-05,
+    -7.241773178130145e-06,
+    4.617187282752643e-05,
+    -6.572293325821618e-05,
+    1.7685267605994219e-06,
+    0.00018283468009523527,
+    -0.0003529901420684967,
+    2.9689496604915908e-05,
+    0.0017804452135366034,
+    -0.00592029667319762,
+    0.04277193033959765,
+)
 
 
 def _bitcast(signature: Any, target: ir.Type) -> Any:
@@ -171,6 +220,7 @@ def _bitcast(signature: Any, target: ir.Type) -> Any:
 
 _from_bits = _bitcast(types.float64(types.int64), ir.DoubleType())
 _to_bits = _bitcast(types.int64(types.float64), ir.IntType(64))
+_MAGIC = np.float64(ROUND_TO_INTEGER).view(np.int64)
 if interpreted():
     # NUMBA_DISABLE_JIT=1, to step through kernels: the same bits by NumPy
     _from_bits = lambda word: np.int64(word).view(np.float64)  # noqa: E731
@@ -190,24 +240,91 @@ _mills = _polynomial(MILLS)
 _first_ladder = _polynomial(FIRST_LADDER)
 _second_ladder = _polynomial(SECOND_LADDER)
 _centred = _polynomial(CENTRED)
+_logarithm = _polynomial(LOGARITHM)
+_ladder_top = _polynomial(LADDER_TOP)
+
+
+@device
+def _expm1_parts(head, tail):
+    """e^(head + tail) as (m, word): 1 + m in [0.7, 1.42], and the exponent in the low bits of word."""
+    shifted = head * LOG2_E + ROUND_TO_INTEGER
+    n = shifted - ROUND_TO_INTEGER
+    r = (head - n * LOG2_HEAD) - n * LOG2_TAIL + tail
+    return r + r * r * _exponential(r), _to_bits(shifted)
 
 
 @device
 def _exp_parts(head, tail):
     """e^(head + tail) as (m, word): m in [0.7, 1.42], and the exponent in the low bits of word."""
-    shifted = head * LOG2_E + ROUND_TO_INTEGER
-    n = shifted - ROUND_TO_INTEGER
-    r = (head - n * LOG2_HEAD) - n * LOG2_TAIL + tail
-    return 1.0 + (r + r * r * _exponential(r)), _to_bits(shifted)
+    m, word = _expm1_parts(head, tail)
+    return 1.0 + m, word
+
+
+@device
+def _scaled(m, word, below):
+    """m 2ⁿ in two steps, because one power of two alone may be no normal number; `below` tells n < 0."""
+    offset, rest = (256, 2.0**-256) if below else (-1, 2.0)
+    return m * _from_bits((word + np.int64(1023 + offset)) << np.int64(52)) * rest
 
 
 @device
 def exp(x):
     """e^x; ∞ above 709.78, gradual underflow to 0 below −708."""
     m, word = _exp_parts(min(max(x, -746.0), 710.0), 0.0)
-    # The power of two is applied in two steps, because one alone may be no normal number.
-    offset, rest = (256, 2.0**-256) if x < 0.0 else (-1, 2.0)
-    return m * _from_bits((word + np.int64(1023 + offset)) << np.int64(52)) * rest
+    return _scaled(m, word, x < 0.0)
+
+
+@device
+def upper_half(x):
+    """x with the lower half of its significand cut off: products of such numbers are exact."""
+    return _from_bits(_to_bits(x) & UPPER_HALF)
+
+
+@device
+def exp_tilted(shift, a):
+    """e^(shift + a²/2), with a² in two parts: where shift and a²/2 nearly cancel, every digit counts."""
+    high = upper_half(a)
+    square = 0.5 * high * high
+    total = shift + square
+    seen = total - shift
+    rest = (shift - (total - seen)) + (square - seen) + 0.5 * (a - high) * (a + high)
+    rest = rest if abs(total) < 1e300 else 0.0
+    head = total + rest
+    tail = rest - (head - total)
+    m, word = _exp_parts(min(max(head, -746.0), 710.0), tail if abs(head) < 746.0 else 0.0)
+    return _scaled(m, word, head < 0.0)
+
+
+@device
+def expm1(x):
+    """e^x − 1, relatively accurate around 0; ∞ above 709.78."""
+    m, word = _expm1_parts(min(max(x, -60.0), 710.0), 0.0)
+    # 2ⁿ(1 + m) − 1 by halves, because 2¹⁰²⁴ is no number; 2ⁿ⁻¹ − ½ is exact where it matters
+    half = _from_bits((word + np.int64(1022)) << np.int64(52))
+    far = 2.0 * (half * m + (half - 0.5))
+    return far if abs(x) >= NEGLIGIBLE else x
+
+
+@device
+def log1p(x):
+    """log(1 + x) for x > −1, relatively accurate around 0."""
+    # 1 + x = 2ᵏ(1 + f): rounding 1 + x can only move k where either k would do, and f comes from x itself.
+    word = (_to_bits(1.0 + x) + ABOVE_SQRT_HALF) & EXPONENT
+    k = _from_bits((word >> np.int64(52)) + _MAGIC) - (ROUND_TO_INTEGER + 1023.0)
+    scale = _from_bits((EXPONENT - word) + np.int64(1 << 52))  # 2²⁻ᵏ, because 2⁻ᵏ may be no normal number
+    f = 0.25 * (scale * x + (scale - 4.0))
+    s = f / (2.0 + f)
+    # log(1 + f) = f − f²/2 + s (f²/2 + R), whose first term is exact
+    square, half = s * s, 0.5 * f * f
+    near = k * LOG2_HEAD - ((half - (s * (half + square * _logarithm(square)) + k * LOG2_TAIL)) - f)
+    return near if NEGLIGIBLE <= abs(x) < math.inf else x
+
+
+@device
+def tanh(x):
+    """tanh x, relatively accurate around 0."""
+    m = expm1(-2.0 * abs(x))
+    return math.copysign(m / (2.0 + m), x)
 
 
 @device
@@ -275,6 +392,44 @@ def I_2(z, density):
     x = SQRT_HALF * min(-z, FARTHEST)
     scale = 1.0 + x
     return density * _second_ladder((x - 4.0) / (x + 4.0)) / (scale * scale * scale)
+
+
+@device
+def scaled_ladder(v):
+    """(T₀(v), …, T₉(v)) for v ≥ 0: T_k(v) = ∫₀^∞ tᵏ/k! e^(−vt − t²/2) dt = I_k(−v)/φ(v).
+
+    T_(k−1) = (k + 1) T_(k+1) + v T_k downwards from U₉ = 1 and U₁₀ = T₁₀/T₉ gives multiples of all T_k
+    without cancellation, and T₋₁ = 1 says of which. What is not used of the result costs nothing.
+    """
+    near = min(v, POWER_LAW)
+    root = math.sqrt(near * near + SPREAD)
+    # μ − v has few digits left for large v, where U₁₀ no longer counts
+    U_8 = near + 10.0 * ((root - near) * _ladder_top(near / root))
+    U_7 = near * U_8 + 9.0
+    U_6 = near * U_7 + 8.0 * U_8
+    U_5 = near * U_6 + 7.0 * U_7
+    U_4 = near * U_5 + 6.0 * U_6
+    U_3 = near * U_4 + 5.0 * U_5
+    U_2 = near * U_3 + 4.0 * U_4
+    U_1 = near * U_2 + 3.0 * U_3
+    U_0 = near * U_1 + 2.0 * U_2
+    unit = 1.0 / (near * U_0 + U_1)
+    # Farther out the power law takes over, and U would overflow: 1 up to 2³¹, 2³¹/v from there on
+    w = POWER_LAW / max(v, POWER_LAW)
+    w_3 = w * w * w
+    w_6 = w_3 * w_3
+    return (
+        U_0 * unit * w,
+        U_1 * unit * (w * w),
+        U_2 * unit * w_3,
+        U_3 * unit * (w_3 * w),
+        U_4 * unit * (w_3 * w * w),
+        U_5 * unit * w_6,
+        U_6 * unit * (w_6 * w),
+        U_7 * unit * (w_6 * w * w),
+        U_8 * unit * (w_6 * w_3),
+        unit * (w_6 * w_3 * w),
+    )
 
 
 @device

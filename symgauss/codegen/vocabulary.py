@@ -5,6 +5,7 @@ vectorisation nobody has looked at.
 """
 
 import re
+from typing import Any
 
 import sympy
 from sympy import Expr, S, Symbol
@@ -15,12 +16,25 @@ from sympy.printing.pycode import PythonCodePrinter
 from symgauss.symbols import Phi, phi
 
 # What the generated modules import, and from where.
-PRIMITIVES = ("I_1", "I_2", "Phi_phi", "lifted_Phi_phi", "centred_Phi", "exp", "gauss")
-MATH = ("cos", "sin", "sqrt")
+PRIMITIVES = (
+    *("I_1", "I_2", "Phi_phi", "lifted_Phi_phi", "centred_Phi"),
+    *("exp", "exp_tilted", "expm1", "log1p", "tanh", "gauss"),
+)
+HALF_LINES = ("half_line", "half_line_less_one", "half_line_times_t", "slip", "tilt_rest")
+MATH = ("asinh", "atan", "cos", "cosh", "log", "sin", "sinh", "sqrt")
+
+
+class _Expm1(sympy.Function):
+    """e^z − 1, as a kernel calls it."""
+
+
+class _Log1p(sympy.Function):
+    """log(1 + z), as a kernel calls it."""
 
 
 FUNCTIONS = (
     *(sympy.exp, sympy.sin, sympy.cos, Phi, phi, sympy.erf, sympy.erfc, sympy.Abs, sympy.sign),
+    *(sympy.tanh, sympy.sinh, sympy.cosh, sympy.log, sympy.atan, sympy.asinh, _Expm1, _Log1p),
     *(sympy.Max, sympy.Min, sympy.Piecewise, BooleanFunction),
 )
 
@@ -31,8 +45,8 @@ class NotInVocabulary(ValueError):
 
 def _refuse(name: str) -> NotInVocabulary:
     return NotInVocabulary(
-        f"{name} is not in the vocabulary of generated kernels: +, −, ×, ÷, powers, sqrt, exp, sin, cos, "
-        "Phi, phi, erf, erfc, Abs, Max, Min, sign, Piecewise."
+        f"{name} is not in the vocabulary of generated kernels: +, −, ×, ÷, powers, sqrt, exp, log, sin, cos, sinh, "
+        "cosh, tanh, asinh, atan, Phi, phi, erf, erfc, Abs, Max, Min, sign, Piecewise."
     )
 
 
@@ -61,10 +75,20 @@ class _Lowering(PythonCodePrinter):
         return f"2.0*Phi_phi({self._print(-sympy.sqrt(2) * expr.args[0])})[0]"
 
     def _print_sin(self, expr: Expr) -> str:
-        return self._call("sin", expr)
+        return self._call(str(expr.func), expr)
 
-    def _print_cos(self, expr: Expr) -> str:
-        return self._call("cos", expr)
+    _print_cos = _print_sinh = _print_cosh = _print_tanh = _print_log = _print_atan = _print_asinh = _print_sin
+
+    def _print__Expm1(self, expr: Expr) -> str:
+        return self._call("expm1", expr)
+
+    def _print__Log1p(self, expr: Expr) -> str:
+        (inside,) = expr.args
+        if isinstance(inside, sympy.exp):
+            # softplus, which must not overflow
+            z = self._print(inside.args[0])
+            return f"(max({z}, 0.0) + log1p(exp(-abs({z}))))"
+        return self._call("log1p", expr)
 
     def _print_exp(self, expr: Expr) -> str:
         # exp(−y²/2) keeps its relative accuracy only if y² enters in two parts
@@ -86,13 +110,18 @@ class _Lowering(PythonCodePrinter):
             return f"1.0/sqrt({self._print(base)})"
         if power.is_Integer:
             return super()._print_Pow(expr, rational=False)
+        if power.is_Rational:
+            return f"({self._print(base)})**({power.p}/{power.q})"
         raise _refuse(f"the power {expr}")
 
     def _print_Symbol(self, expr: Symbol) -> str:
         return expr.name
 
     def _print_Rational(self, expr: Expr) -> str:
-        return f"{expr.p}/{expr.q}"
+        return f"{expr.p}/{expr.q}" if max(abs(expr.p), expr.q) < 2**53 else repr(float(expr))
+
+    def _print_Integer(self, expr: Expr) -> str:
+        return str(expr) if abs(expr.p) < 2**53 else repr(float(expr))
 
     def _print_NumberSymbol(self, expr: Expr) -> str:
         return repr(float(expr))
@@ -110,6 +139,28 @@ def _root_of_gaussian(exponent: Expr) -> Expr | None:
     return sympy.sqrt(ratio) * y if ratio.is_Rational and ratio.is_positive else None
 
 
+def accurate(expr: Any) -> Any:
+    """c eᶻ − c as c expm1(z), log(1 + z) as log1p(z), aᶻ as e^(z log a): what loses no digits near zero."""
+    if not expr.args:
+        return expr
+    expr = expr.func(*map(accurate, expr.args))
+    if expr.is_Add:
+        return _with_expm1(expr)
+    if isinstance(expr, sympy.log) and expr.args[0].is_Add and S.One in expr.args[0].args:
+        return _Log1p(expr.args[0] - 1)
+    if expr.is_Pow and expr.exp.free_symbols and expr.base != sympy.E:
+        return sympy.exp(expr.exp * sympy.log(expr.base))
+    return expr
+
+
+def _with_expm1(total: Expr) -> Expr:
+    for term in total.args:
+        height, power = term.as_coeff_Mul() if not term.free_symbols else term.as_independent(sympy.exp)
+        if isinstance(power, sympy.exp) and -height in total.args:
+            return total - term + height + height * _Expm1(power.args[0])
+    return total
+
+
 def lower(expr: Expr) -> str:
     """The expression as Python text in the vocabulary.
 
@@ -124,7 +175,7 @@ def lower(expr: Expr) -> str:
             raise _refuse(str(part.func))
         if part in (sympy.I, sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
             raise _refuse(str(part))
-    return str(_Lowering().doprint(sympy.sympify(expr)))
+    return str(_Lowering().doprint(accurate(sympy.sympify(expr))))
 
 
 def used(text: str, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def run_all(mutations: list[Mutation], sources: dict[str, str], jobs: int) -> It
         workspace = free.get()
         try:
             text = mutation.apply(sources[mutation.path])
-            return mutation, workspace.run_with(mutation.path, text, suite(mutation.path), limit)
+            return mutation, workspace.run_with(mutation.path, text, suite(mutation.path, workspace.root), limit)
         finally:
             free.put(workspace)
 

@@ -20,6 +20,22 @@ POINTS = np.concatenate(
         [0.0, -0.0, 1e-300, -1.2, 1.2, np.nextafter(1.2, 2), -37.6, -38.4],
     ]
 )
+TINY = 10.0 ** np.linspace(-323, -1, 162)
+SEAMS = np.ravel([[np.nextafter(s, -9), s, np.nextafter(s, 9)] for s in (2**-54, 2**0.5 - 1, 0.5**0.5 - 1, 1.0)])
+SIGNED = np.concatenate([POINTS, np.linspace(-1.1, 1.1, 800), TINY, -TINY, SEAMS, -SEAMS])
+ELEMENTARY = {
+    "expm1": (mpmath.expm1, np.concatenate([SIGNED, np.linspace(41, 709.78, 200), [-700.0]]), 1.5),
+    "log1p": (
+        mpmath.log1p,
+        np.concatenate([SIGNED[SIGNED > -1], TINY[TINY > 1e-15] - 1, 1 / TINY[TINY > 1e-308], [1.797e308]]),
+        1.0,
+    ),
+    "tanh": (mpmath.tanh, np.concatenate([SIGNED, [300.0, -300.0]]), 2.0),
+}
+# The last two lie on both sides of the power law that serves the far tails
+OUTWARDS = np.concatenate(
+    [np.linspace(0, 14, 85), 10.0 ** np.arange(-12, 20), 10.0 ** np.arange(20, 308, 16), [5e-324, 2.0**31, 2.0**31 + 1]]
+)
 
 
 def normal_distribution(z):
@@ -51,6 +67,31 @@ def _all(z, out):
         out[5, i] = special.I_2(below, special.Phi_phi(below)[1])
         out[6, i] = special.I_1(below, special.Phi_phi(below)[1])
         out[7, i], out[8, i] = special.lifted_Phi_phi(z[i], abs(z[i]) > 20)
+
+
+@njit
+def _elementary(x, out):
+    for i in range(x.size):
+        out[0, i], out[1, i], out[2, i] = special.expm1(x[i]), special.log1p(x[i]), special.tanh(x[i])
+
+
+@njit
+def _ladder(v, out):
+    for i in range(v.size):
+        for k, tail in enumerate(special.scaled_ladder(v[i])):
+            out[k, i] = tail
+
+
+def elementary(x, name):
+    out = np.empty((3, np.size(x)))
+    _elementary(np.atleast_1d(np.asarray(x, float)), out)
+    return out[list(ELEMENTARY).index(name)]
+
+
+def ladder(v):
+    out = np.empty((10, np.size(v)))
+    _ladder(np.atleast_1d(np.asarray(v, float)), out)
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +137,27 @@ def test_error_budget(computed, row, definition, budget):
     assert worst(values, definition, points) <= budget
 
 
+@pytest.mark.parametrize("name", ELEMENTARY)
+def test_error_budget_of_elementary_functions(name):
+    definition, points, budget = ELEMENTARY[name]
+    assert worst(elementary(points, name), definition, points) <= budget
+
+
+@pytest.mark.parametrize("k", range(10))
+def test_error_budget_of_the_ladder(k):
+    budget = 3.0 if k <= 2 else 8.0
+    assert worst(ladder(OUTWARDS)[k], lambda v: primitives.scaled_tail(k, v), OUTWARDS) <= budget
+
+
+def test_scaled_tails_are_the_integrals_they_claim_to_be():
+    with mp.workdps(30):
+        for k, v in [(0, 0), (0, 3), (1, mpf(1) / 3), (2, 7), (5, 1), (9, 0), (10, 2)]:
+            integral = mpmath.quad(
+                lambda t, k=k, v=v: t**k / mpmath.factorial(k) * mpmath.exp(-v * t - t * t / 2), [0, 1, 3, 6, 12, 24]
+            )
+            assert abs(primitives.scaled_tail(k, v) / integral - 1) < mpf("1e-25")
+
+
 def test_the_error_helper_sees_a_wrong_value():
     point = np.array([-3.0])
     with mp.workdps(60):
@@ -112,6 +174,38 @@ def test_far_arguments_are_harmless(z):
     assert out[:4, 0].tolist() == [float(z > 0), 0.0, math.copysign(0.5, z), 0.0]
     assert out[4, 0] == (math.inf if z > 0 else 0.0)
     assert out[5:7, 0].tolist() == [0.0, 0.0]
+
+
+def test_what_is_no_number_stays_none():
+    out = np.empty((9, 1))
+    _all(np.array([math.nan]), out)
+    assert np.isnan(out).all()
+
+
+def test_limits_of_elementary_functions():
+    far = [math.inf, 1e308, 710.0, -math.inf, -1e308, -800.0]
+    assert elementary(far, "expm1").tolist() == [math.inf] * 3 + [-1.0] * 3
+    assert elementary(far, "tanh").tolist() == [1.0] * 3 + [-1.0] * 3
+    assert elementary(math.inf, "log1p") == math.inf
+    for name in ELEMENTARY:
+        assert np.isnan(elementary(math.nan, name))
+        assert np.signbit(elementary([0.0, -0.0, 1e-320, -1e-320], name)).tolist() == [False, True] * 2
+
+
+def test_elementary_functions_respect_their_bounds():
+    points = np.sort(SIGNED)
+    assert np.array_equal(elementary(points, "tanh"), -elementary(-points, "tanh"))
+    assert np.abs(elementary(points, "tanh")).max() == 1.0
+    assert elementary(points, "expm1").min() == -1.0
+
+
+def test_the_ladder_falls_to_its_limits():
+    tails = ladder(np.sort(OUTWARDS[(OUTWARDS == 0) | (OUTWARDS > 1e-4)]))
+    assert (np.diff(tails) <= 0).all()
+    assert ladder(math.inf)[:, 0].tolist() == [0.0] * 10
+    assert ladder(1e307)[:2, 0].tolist() == [pytest.approx(1e-307, rel=4 * EPSILON), 0.0]
+    assert np.isnan(ladder(math.nan)).all()
+    assert np.array_equal(ladder(0.0), ladder(-0.0))
 
 
 def test_odd_and_complementary():

@@ -162,10 +162,9 @@ def test_multiplication_by_y_is_the_stein_operator(smooth, n, alpha, beta):
     [
         (sympy.besselj(0, x), "besselj"),
         (sympy.gamma(x), "gamma"),
-        (sympy.tanh(x), "tanh"),
+        (sympy.tan(x), "tan"),
         (sympy.Function("mystery")(x), "mystery"),
-        (sympy.sqrt(x) ** 3, r"the power x\*\*\(3/2\)"),
-        (sympy.log(x), "log"),
+        (x**sympy.pi, r"the power x\*\*pi"),
         (sympy.oo * sympy.Symbol("a", positive=True), "oo"),
         (sympy.Max(x, -sympy.oo, evaluate=False), "-oo"),
         (sympy.I * x, "I"),

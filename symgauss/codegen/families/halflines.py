@@ -125,23 +125,30 @@ class HalfLines:
 
     def _gaussian_at_the_breakpoint(self, body: Body) -> None:
         body.let("u", bounded(mu - self.point))
+        body.say("rounding moved |u| by this much; Φ and φ are taken where it was")
+        body.let("moved", f"slip(u, {lower(mu - self.point)}, sigma)")
         if body.hermite or self.wide:
-            body.lines.append("Phi, d1 = Phi_phi(-abs(u))")
+            body.lines.append("Phi, phi_u = Phi_phi(-abs(u))")
+            body.let("d1", "phi_u - phi_u*abs(u)*moved")
             body.let("phi", "d1")
         else:
             body.lift("abs(u)")
-            body.lines.append("Phi, d1 = lifted_Phi_phi(-abs(u), lifted)")
+            body.lines.append("Phi, phi_u = lifted_Phi_phi(-abs(u), lifted)")
+            body.let("d1", "phi_u - phi_u*abs(u)*moved")
             body.let("phi", "d1*drop")
-        body.let("side", "Phi if u <= 0.0 else -Phi")
-        body.let("tail", "phi - abs(u)*Phi")
+        body.let("Phi_u", "Phi - phi*moved")
+        body.let("side", "Phi_u if u <= 0.0 else -Phi_u")
+        body.let("tail", "phi - (abs(u) + moved)*Phi_u")
         body.derivatives_of_Phi("u", "", UNROLLED)
 
     def _moments(self, body: Body, n: int, side: int, decay: Decay) -> None:
         """P_k (and R_k) of one exponential; on the right it is mirrored, which turns the sign of odd He_k."""
         where = lower(-side * (mu - self.point))
         names = ", ".join(f"p{k}_{n}" for k in range(UNROLLED + 1))
-        body.let(f"a_{n}", decay.rate * sigma)
-        arguments = f"{'-u' if side > 0 else 'u'}, phi, ({where})/sigma, {lower(decay.rate)}*({where}), a_{n}"
+        rate, low = _in_two_parts(decay.rate)
+        body.let(f"a_{n}", f"{rate}*sigma")
+        body.let(f"rest_{n}", f"tilt_rest({rate}, {low}, {where}, sigma)")
+        arguments = f"{'-u' if side > 0 else 'u'}, phi, ({where})/sigma, {rate}*({where}), a_{n}, rest_{n}"
         body.lines.append(f"{names} = half_line({arguments})")
         if decay.slope != 0:
             body.lines.append(f"{names.replace('p', 'r')} = half_line_times_t({arguments})")
@@ -209,10 +216,18 @@ class HalfLines:
             part = self.left if side < 0 else self.right
             where = lower(-side * (mu - self.point))
             u = "-u" if side > 0 else "u"
-            value = f"half_line_less_one({u}, {lower(decay.rate)}*({where}), a_{n})" if part.grounded else f"p0_{n}"
+            value = f"half_line_less_one({u}, {_in_two_parts(decay.rate)[0]}*({where}), a_{n})" if part.grounded else f"p0_{n}"
             yield _times(f"({lower(decay.height)})*", value) if decay.height != 0 else "0"
             if decay.slope != 0:
                 yield f"({lower(-side * decay.slope * sigma)})*r0_{n}"
+
+
+def _in_two_parts(rate: Expr) -> tuple[str, str]:
+    """The rate as a double and what that double leaves out."""
+    if not rate.is_Rational:
+        return f"({lower(rate)})", "0.0"
+    nearest = float(rate)
+    return repr(nearest), repr(float(rate - sympy.Rational(nearest)))
 
 
 def _times(factor: str, value: str) -> str:

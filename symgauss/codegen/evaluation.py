@@ -1,0 +1,40 @@
+"""Which evaluation an activation gets: a closed form, fixed-cost quadrature, or adaptive integration."""
+
+from dataclasses import dataclass
+
+from symgauss.codegen.plan import NoKernel, Plan, make_plan
+from symgauss.codegen.pointwise import Pointwise
+from symgauss.codegen.quadrature import Rule, make_rule
+from symgauss.pieces import NoClosedForm
+from symgauss.record import Activation
+
+
+@dataclass(frozen=True)
+class Integrated:
+    """Adaptive integration, with an estimate of its error, of what has neither a closed form nor a rule."""
+
+    pointwise: Pointwise
+    reason: str
+
+    @property
+    def activation(self) -> Activation:
+        return self.pointwise.activation
+
+
+Evaluation = Plan | Rule | Integrated
+
+
+def evaluation(act: Activation) -> Evaluation:
+    """The best evaluation that is known to be accurate, parameters kept symbolic where it is a closed form."""
+    try:
+        return make_plan(act)
+    except (NoClosedForm, NoKernel) as stands_in_the_way:
+        reason = _reason(act, stands_in_the_way)
+    try:
+        return make_rule(act, reason)
+    except NoKernel as stands_in_the_way:
+        return Integrated(Pointwise(act.symbolic), f"{reason}; {_reason(act, stands_in_the_way)}")
+
+
+def _reason(act: Activation, error: Exception) -> str:
+    return str(error).removeprefix(f"{act.symbolic}: ").removeprefix(f"{act.name}: ").rstrip(".")

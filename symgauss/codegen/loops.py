@@ -1,0 +1,224 @@
+"""What Numba compiles: loops over arrays around the formulas of an evaluation."""
+
+from collections.abc import Iterator
+
+import sympy
+
+from symgauss.codegen.body import beyond
+from symgauss.codegen.emit import (
+    NOT_THIS_FILE,
+    arguments,
+    function,
+    imports,
+    integrates_beyond,
+    parameters,
+)
+from symgauss.codegen.evaluation import Evaluation
+from symgauss.codegen.plan import Plan
+from symgauss.codegen.quadrature import Rule
+from symgauss.codegen.statements import UNROLLED, Lines
+from symgauss.codegen.vocabulary import lower
+from symgauss.symbols import mu, x
+
+LOOPS_ABOUT = f'"""What Numba compiles: one module of loops per activation.\n\n{NOT_THIS_FILE}\n"""\n'
+KINDS = ("hermite", "derivatives")
+
+
+def loops(how: Evaluation, formulas: str) -> str:
+    """The module that is compiled; `formulas` is the module it takes the formulas from."""
+    sections = [_value_loop(how)]
+    for kind in KINDS:
+        if isinstance(how, Plan):
+            sections += _block_loops(how, kind)
+        if isinstance(how, Rule):
+            sections += _quadrature_loops(kind)
+        if isinstance(how, Plan) and how.any_order:
+            sections.append(_any_order(how, kind))
+        if integrates_beyond(how):
+            sections.append(_integrated(how, kind))
+    if isinstance(how, Plan) and how.any_order:
+        sections += _at_zero(how) if not how.smooth else []
+    else:
+        sections += _at_zero_pointwise(how)
+    code = "\n\n\n".join(sections)
+    about = f'"""Loops over arrays around the formulas of `{formulas}`.\n\n{NOT_THIS_FILE}\n"""'
+    names = ", ".join(sorted(_taken(how)))
+    return f"{about}\n\n{imports(code, 'loop')}\nfrom {formulas} import {names}\n\n\n{code}\n"
+
+
+def _taken(how: Evaluation) -> Iterator[str]:
+    yield from ("FORMULA", "FORMULA_HASH", "KIND", "MAY_OVERFLOW", "NAME", "SMOOTH", "requirements", "value")
+    if isinstance(how, Plan):
+        yield from KINDS
+    if isinstance(how, Rule):
+        yield from ("SWITCH", "Z", "Z_WEIGHTS", "Y", "Y_WEIGHTS", "asymptote")
+    if integrates_beyond(how):
+        yield from ("cuts", "jumps", "pointwise")
+
+
+def _value_loop(how: Evaluation) -> str:
+    lines = ["for i in range(x.size):", f"    out[i] = value({arguments(how, 'x[i]')})"]
+    return function("loop", "value_loop", arguments(how, "x", "out"), lines)
+
+
+def _block_loops(how: Plan, name: str) -> list[str]:
+    """Blocks of rows[k, i], one k after the other, then turned into the output's layout: only that vectorises."""
+    found = []
+    for order in (2, UNROLLED):
+        targets = ", ".join(f"rows[{k}, i]" for k in range(order + 1))
+        chosen = "" if order == UNROLLED else f"[:{order + 1}]"
+        lines = [
+            "for start in range(0, mean.size, rows.shape[1]):",
+            "    m, s = mean[start : start + rows.shape[1]], std[start : start + rows.shape[1]]",
+            "    for i in range(m.size):",
+            f"        {targets} = {name}({arguments(how, 'm[i]', 's[i]')}){chosen}",
+            "    transpose(rows, out[start : start + rows.shape[1]])",
+        ]
+        found.append(function("loop", f"{name}_loop_{order}", arguments(how, "mean", "std", "out", "rows"), lines))
+    return found
+
+
+def _quadrature_loops(name: str) -> list[str]:
+    """Blocks again; first come the pairs of the narrow regime, then those of the wide one."""
+    return [
+        function("loop", f"{name}_loop_{order}", "mean, std, out, rows", _quadrature_block(name, order))
+        for order in (2, UNROLLED)
+    ]
+
+
+def _quadrature_block(name: str, order: int) -> Lines:
+    every = range(order + 1)
+    narrow = _narrow_hermite(order) if name == "hermite" else _narrow_derivatives(order)
+    asymptotes = ", ".join(f"a{k}" for k in every)
+    chosen = "" if order == UNROLLED else f"[:{order + 1}]"
+    lines = [
+        "size = rows.shape[1]",
+        "place = np.empty(size, np.int64)",
+        "mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)",
+        "for start in range(0, mean.size, size):",
+        "    few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)",
+        "    rows[:, :all] = 0.0",
+        *narrow,
+        "    for j in range(Y.size):",
+        "        y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI",
+        "        for i in range(few, all):",
+        "            z = (y - mu[i])*inverse[i]",
+        "            p0 = weight*inverse[i]*gauss(z)",
+        *(f"            {line}" for line in _hermite_recurrence("p", order)),
+        *(f"            rows[{k}, i] += p{k}" for k in every),
+        "    for i in range(few, all):",
+        f"        {asymptotes} = asymptote(mu[i], sigma[i]){chosen}",
+        *(f"        rows[{k}, i] = {_over_sigma(f'rows[{k}, i] + a{k}', k, name)}" for k in every),
+        "    scatter(rows, place, out[start : start + size])",
+    ]
+    return lines
+
+
+def _over_sigma(value: str, k: int, name: str) -> str:
+    return value if name == "hermite" or k == 0 else f"({value})" + "*inverse[i]" * k
+
+
+def _hermite_recurrence(letter: str, order: int) -> Iterator[str]:
+    """p_{k+1} = z p_k − k p_{k−1}, from p_0."""
+    for k in range(order):
+        last = {0: "", 1: f" - {letter}0"}.get(k, f" - {k}.0*{letter}{k - 1}")
+        yield f"{letter}{k + 1} = z*{letter}{k}{last}"
+
+
+def _narrow_hermite(order: int) -> Lines:
+    """Σ w_j σ(μ + s z_j) He_k(z_j)."""
+    return [
+        "    for j in range(Z.size):",
+        "        z, w0 = Z[j], Z_WEIGHTS[j]",
+        *(f"        {line}" for line in _hermite_recurrence("w", order)),
+        "        for i in range(few):",
+        "            f = value(mu[i] + sigma[i]*z)",
+        *(f"            rows[{k}, i] += w{k}*f" for k in range(order + 1)),
+    ]
+
+
+def _narrow_derivatives(order: int) -> Lines:
+    """Σ w_j σ^(k)(μ + s z_j)."""
+    every = range(order + 1)
+    chosen = "" if order == UNROLLED else f"[:{order + 1}]"
+    return [
+        "    for j in range(Z.size):",
+        "        z, weight = Z[j], Z_WEIGHTS[j]",
+        "        for i in range(few):",
+        f"            {', '.join(f'f{k}' for k in every)} = pointwise(mu[i] + sigma[i]*z){chosen}",
+        *(f"            rows[{k}, i] += weight*f{k}" for k in every),
+    ]
+
+
+def _any_order(how: Plan, name: str) -> str:
+    more = beyond(how, hermite=name == "hermite")
+    first = ", ".join(f"out[i, {k}]" for k in range(UNROLLED + 1))
+    lines = [f"{array} = np.empty(out.shape[1] + 16)" for array in more.arrays]
+    lines += [
+        "for i in range(mean.size):",
+        "    mu, sigma = mean[i], std[i]",
+        f"    {first} = {name}({arguments(how, 'mu', 'sigma')})",
+        *(f"    {line}" for line in more.lines),
+        f"    for k in range({UNROLLED + 1}, out.shape[1]):",
+        f"        out[i, k] = {' + '.join(more.summands) or '0.0'}",
+    ]
+    return function("loop", f"{name}_loop_any", arguments(how, "mean", "std", "out"), lines)
+
+
+def _integrated(how: Evaluation, name: str) -> str:
+    """Adaptive integration of every pair, with the estimated error of each."""
+    inside = ", ".join(p.name for p in parameters(how))
+    values = f"({inside},)" if inside else "()"
+    call, rows, extra = ("integrate(value", 1, "") if name == "hermite" else ("integrate_derivatives(pointwise", 9, "height, ")
+    lines = [
+        f"cut = cuts({inside})",
+        *([f"height = jumps({inside})"] if extra else []),
+        f"work = workspace(out.shape[1], {rows}, cut)",
+        "for i in range(mean.size):",
+        f"    errors[i] = {call}, {values}, mean[i], std[i], cut, {extra}out[i], work)",
+    ]
+    return function("loop", f"{name}_integrated", arguments(how, "mean", "std", "out", "errors"), lines)
+
+
+_STILL = ["for i in range(mean.size):", "    if std[i] < TINY:", "        mu = mean[i]", "        out[i, :] = 0.0"]
+
+
+def _at_zero(how: Plan) -> list[str]:
+    """Rows with σ = 0: σ(μ) as written, and for g_k the derivatives of the piece that μ is in."""
+    derivatives = []
+    for piece in how.split.smooth:
+        values = [lower(sympy.diff(piece, x, k).xreplace({x: mu})) for k in range(1, UNROLLED + 1)]
+        while values and values[-1] == "0":
+            values.pop()
+        derivatives.append(values)
+    start = [*_STILL, f"        out[i, 0] = value({arguments(how, 'mu')})"]
+    lines = list(start)
+    points = [lower(c) for c in how.split.breakpoints]
+    for k in range(max(map(len, derivatives))):
+        at = [values[k] if k < len(values) else "0.0" for values in derivatives]
+        choice = at[-1]
+        for c, value in reversed(list(zip(points, at))):
+            choice = f"{value} if mu <= {c} else ({choice})" if choice != value else choice
+        lines += [f"        if out.shape[1] > {k + 1}:", f"            out[i, {k + 1}] = {choice}"]
+    return [_zero_loop(how, "hermite", start), _zero_loop(how, "derivatives", lines)]
+
+
+def _at_zero_pointwise(how: Evaluation) -> list[str]:
+    """The same with the derivatives that integration uses; of those beyond the eighth nothing is known."""
+    first = f"        out[i, 0] = value({arguments(how, 'mu')})"
+    lines = [
+        *_STILL,
+        f"        every = pointwise({arguments(how, 'mu')})",
+        *(
+            line
+            for k in range(1, UNROLLED + 1)
+            for line in (f"        if out.shape[1] > {k}:", f"            out[i, {k}] = every[{k}]")
+        ),
+        f"        out[i, {UNROLLED + 1}:] = np.nan",
+        first,
+    ]
+    return [_zero_loop(how, "hermite", [*_STILL, first]), _zero_loop(how, "derivatives", lines)]
+
+
+def _zero_loop(how: Evaluation, name: str, lines: Lines) -> str:
+    return function("loop", f"{name}_at_zero", arguments(how, "mean", "std", "out"), lines)
