@@ -134,7 +134,7 @@ def asymptote(mu, sigma):
 @device
 def pointwise(x):
     v = exp(-abs(x))
-    w = -expm1(-1*abs(x))
+    w = -expm1(-abs(x))
     t0 = v + 1
     t1 = 1/t0
     t2 = v/t0**2

@@ -137,7 +137,7 @@ def asymptote(mu, sigma):
 @device
 def pointwise(x):
     v = exp(-abs(x))
-    w = -expm1(-1*abs(x))
+    w = -expm1(-abs(x))
     t0 = log1p(v)
     t1 = v + 1
     t2 = 1/t1

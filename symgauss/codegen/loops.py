@@ -99,23 +99,26 @@ def _quadrature_block(name: str, order: int) -> Lines:
         "    few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)",
         "    rows[:, :all] = 0.0",
         *narrow,
+        "    # views, because an index that does not start at 0 might be negative, and nothing would vectorise",
+        "    m, s, r = mu[few:all], sigma[few:all], inverse[few:all]",
+        *(f"    wide{k} = rows[{k}, few:all]" for k in every),
         "    for j in range(Y.size):",
         "        y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI",
-        "        for i in range(few, all):",
-        "            z = (y - mu[i])*inverse[i]",
-        "            p0 = weight*inverse[i]*gauss(z)",
+        "        for i in range(m.size):",
+        "            z = (y - m[i])*r[i]",
+        "            p0 = weight*r[i]*gauss(z)",
         *(f"            {line}" for line in _hermite_recurrence("p", order)),
-        *(f"            rows[{k}, i] += p{k}" for k in every),
-        "    for i in range(few, all):",
-        f"        {asymptotes} = asymptote(mu[i], sigma[i]){chosen}",
-        *(f"        rows[{k}, i] = {_over_sigma(f'rows[{k}, i] + a{k}', k, name)}" for k in every),
+        *(f"            wide{k}[i] += p{k}" for k in every),
+        "    for i in range(m.size):",
+        f"        {asymptotes} = asymptote(m[i], s[i]){chosen}",
+        *(f"        wide{k}[i] = {_over_sigma(f'wide{k}[i] + a{k}', k, name)}" for k in every),
         "    scatter(rows, place, out[start : start + size])",
     ]
     return lines
 
 
 def _over_sigma(value: str, k: int, name: str) -> str:
-    return value if name == "hermite" or k == 0 else f"({value})" + "*inverse[i]" * k
+    return value if name == "hermite" or k == 0 else f"({value})" + "*r[i]" * k
 
 
 def _hermite_recurrence(letter: str, order: int) -> Iterator[str]:
@@ -169,14 +172,26 @@ def _integrated(how: Evaluation, name: str) -> str:
     """Adaptive integration of every pair, with the estimated error of each."""
     inside = ", ".join(p.name for p in parameters(how))
     values = f"({inside},)" if inside else "()"
-    call, rows, extra = ("integrate(value", 1, "") if name == "hermite" else ("integrate_derivatives(pointwise", 9, "height, ")
-    lines = [
-        f"cut = cuts({inside})",
-        *([f"height = jumps({inside})"] if extra else []),
-        f"work = workspace(out.shape[1], {rows}, cut)",
-        "for i in range(mean.size):",
-        f"    errors[i] = {call}, {values}, mean[i], std[i], cut, {extra}out[i], work)",
-    ]
+    by_value = f"integrate(value, {values}, mean[i], std[i], cut, out[i], work)"
+    lines = [f"cut = cuts({inside})", "work = workspace(out.shape[1], 1, cut)"]
+    if name == "hermite":
+        lines += ["for i in range(mean.size):", f"    errors[i] = {by_value}"]
+    else:
+        by_derivatives = f"integrate_derivatives(pointwise, {values}, mean[i], std[i], cut, height, out[i], more)"
+        lines += [
+            f"height = jumps({inside})",
+            f"more = workspace(out.shape[1], {UNROLLED + 1}, cut)",
+            "for i in range(mean.size):",
+            "    # E σ^(k) cancels for wide s, and h_k/s^k for narrow s",
+            "    if std[i] < 1.0:",
+            f"        errors[i] = {by_derivatives}",
+            "    else:",
+            f"        errors[i] = {by_value}",
+            "        power = 1.0",
+            "        for k in range(1, out.shape[1]):",
+            "            power /= std[i]",
+            "            out[i, k] *= power",
+        ]
     return function("loop", f"{name}_integrated", arguments(how, "mean", "std", "out", "errors"), lines)
 
 

@@ -81,10 +81,10 @@ class Pointwise:
     def _on_half_lines(self, orders: Sequence[int]) -> Lines:
         assert self.tails is not None
         sides = [[_without_cancellation(_derivative(tail, k)) for k in orders] for tail in self.tails]
-        rate = self.tails[0].rate
-        lines = [f"v = exp(-{lower(rate)}*abs(x))" if rate != 1 else "v = exp(-abs(x))"]
+        exponent = _exponent(self.tails[0])
+        lines = [f"v = exp({exponent})"]
         if any(f.has(_less) for side in sides for f in side):
-            lines.append(f"w = -expm1(-{lower(rate)}*abs(x))")
+            lines.append(f"w = -expm1({exponent})")
         shared, (left, right) = _shared(sides)
         lines += shared
         values = [_chosen(a, b, "x < 0.0") for a, b in zip(left, right)]
@@ -110,7 +110,7 @@ class Pointwise:
 
     def _taylor(self, orders: Sequence[int], values: list[str], lines: Lines) -> tuple[float, list[str]] | None:
         """Where the text cancels around 0: how far the Taylor polynomial reaches, and one per order that needs it."""
-        if self.activation.parameters or self.split.breakpoints or self.tails is None:
+        if self.activation.parameters or self.tails is None or isinstance(self.tails[0], Composed):
             return None
         function = sympy.lambdify(x, self.activation.formula, "mpmath")
         distance = min(float(pole_distance(tail)) for tail in self.tails)
@@ -136,11 +136,77 @@ def _half_lines(smooth: Expr) -> tuple[Tail, Tail] | None:
     try:
         return tails(smooth)
     except NoTails:
+        return _of_one_polynomial(smooth)
+
+
+@dataclass(frozen=True)
+class Composed(Tail):
+    """A tail in v = exp(−rate·|p(x)|) for an increasing polynomial p with p(0) = 0, such as the tanh of a cubic."""
+
+    inner: Expr = x
+
+    def derivative(self, k: int) -> Expr:
+        """By polynomials over powers of one denominator: N/Qᵐ becomes (N′Q − m N Q′)/Qᵐ⁺¹."""
+        rate = sympy.Dummy("rate")
+        numerator, denominator = (Poly(e, x, v, rate) for e in sympy.fraction(sympy.together(self.function)))
+        slope = Poly(-self.side * rate * sympy.diff(self.inner, x) * v, x, v, rate)
+
+        def along(p: Poly) -> Poly:
+            return p.diff(x) + p.diff(v) * slope
+
+        for m in range(1, k + 1):
+            numerator = along(numerator) * denominator - numerator * along(denominator) * m
+        return sympy.collect(numerator.as_expr(), x).xreplace({rate: self.rate}) / denominator.as_expr() ** (k + 1)
+
+
+def _of_one_polynomial(smooth: Expr) -> tuple[Tail, Tail] | None:
+    """The half-lines of a function of x and of exponentials of multiples of one polynomial."""
+    functions = smooth.atoms(sympy.exp, *_HYPERBOLIC)
+    arguments = {f: f.args[0] for f in functions}
+    inner = next(iter(sorted(arguments.values(), key=str)), S.Zero)
+    if not inner.is_polynomial(x) or not inner.has(x):
         return None
+    scale = Poly(inner, x).LC()
+    inner = sympy.expand(inner / scale)
+    if not _increasing(inner):
+        return None
+    multiples = {f: sympy.cancel(a / inner) for f, a in arguments.items()}
+    if any(c.has(x) for c in multiples.values()):
+        return None
+    stands_for_p, stands_for_x = sympy.Dummy("p", real=True), sympy.Dummy("x", real=True)
+    moved = smooth.xreplace({f: f.func(c * stands_for_p) for f, c in multiples.items()})
+    try:
+        found = tails(moved.xreplace({x: stands_for_x}).xreplace({stands_for_p: x}))
+    except NoTails:
+        return None
+    if any(tail.function.has(x) for tail in found):
+        return None
+    left, right = (
+        Composed(tail.side, tail.rate, tail.function.xreplace({stands_for_x: x}), inner) for tail in found
+    )
+    return left, right
+
+
+def _increasing(p: Expr) -> bool:
+    """Whether p is an odd-degree polynomial with p(0) = 0 and p′ > 0 throughout, proved by Sturm's theorem."""
+    if not p.is_polynomial(x) or p.xreplace({x: S.Zero}) != 0:
+        return False
+    try:
+        slope = Poly(sympy.diff(p, x), x, domain="QQ")
+    except sympy.CoercionFailed:
+        return False
+    return slope.degree() > 0 and slope.count_roots() == 0
 
 
 def _chosen(left: str, right: str, test: str) -> str:
     return left if left == right else f"({left} if {test} else {right})"
+
+
+def _exponent(tail: Tail) -> str:
+    """log v, for both sides."""
+    inner = tail.inner if isinstance(tail, Composed) else x
+    scale = "" if tail.rate == 1 else f"{lower(tail.rate)}*"
+    return f"-{scale}abs({lower(inner)})"
 
 
 def _derivative(tail: Tail, k: int) -> Expr:
@@ -149,7 +215,7 @@ def _derivative(tail: Tail, k: int) -> Expr:
 
 def _without_cancellation(expr: Expr) -> Expr:
     """Zeros at v = 1, that is x = 0, as powers of w = 1 − v: in each coefficient of a power of x."""
-    if expr.has(sympy.log) or not expr.has(v):
+    if expr.has(sympy.log) or not expr.has(v) or expr.atoms(sympy.NumberSymbol):
         return expr
     numerator, denominator = sympy.fraction(sympy.together(expr))
     if not numerator.is_polynomial(x, v) or not numerator.subs(v, 1).equals(0) and not numerator.has(x):

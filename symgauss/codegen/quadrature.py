@@ -25,7 +25,7 @@ from sympy import Expr, Poly, S
 from symgauss.codegen.families import Decay, Family, GateLadder, HalfLines, Polynomial, Side
 from symgauss.codegen.ladder import Gate, Ladder
 from symgauss.codegen.plan import NoKernel
-from symgauss.codegen.pointwise import Pointwise
+from symgauss.codegen.pointwise import Composed, Pointwise
 from symgauss.record import Activation
 from symgauss.symbols import Phi, x
 from symgauss.tails import Tail, pole_distance, v
@@ -71,7 +71,7 @@ def make_rule(act: Activation, reason: str) -> Rule:
     pointwise = Pointwise(act)
     if pointwise.split.breakpoints:
         raise NoKernel(f"{act.name} is not smooth at {pointwise.split.breakpoints[0]}.")
-    if pointwise.tails is not None:
+    if pointwise.tails is not None and not isinstance(pointwise.tails[0], Composed):
         return _with_exponentials(pointwise, reason)
     return _with_blend(pointwise, reason)
 

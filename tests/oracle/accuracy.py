@@ -95,7 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report; 1 if a bound is exceeded."""
     parser = argparse.ArgumentParser(prog="python -m tests.oracle.accuracy", description="Kernels against truth.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="tables to compare with (all)")
-    parser.add_argument("--seed", type=int, help="at new points from this seed (makes tables, a few seconds each)")
+    parser.add_argument(
+        "--seed", type=int, help="at new points from this seed (makes tables, seconds to a minute each)"
+    )
     options = parser.parse_args(arguments)
     cases = chosen(options.names)
     print(f"{'activation':18} {'worst η/(ε(1+κ))':>10}  where")

@@ -14,7 +14,7 @@ symmetry has no relative precision at all; hence both criteria, and no fixed pre
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
@@ -56,8 +56,8 @@ class Program:
     With `analytic`, a complex ball that touches a branch cut gives a ball that is not finite, as FLINT's
     integrator wants it.
 
-    Opaque functions are known by their name: Phi and phi are the standard normal distribution function and
-    density, whoever's class they are.
+    Opaque functions are known by their name, whoever's class they are: Phi and phi are the standard normal
+    distribution function and density, and those of `definitions` are here too.
 
     >>> import sympy
     >>> t = sympy.Symbol("t")
@@ -73,7 +73,13 @@ class Program:
         returned = ", ".join(self._compiler.text(e) for e in results)
         arguments = ", ".join(self._compiler.name(symbol) for symbol in symbols)
         self.source = f"def program(R, c, analytic, {arguments}):\n" + "\n".join([*lines, f"    return [{returned}]\n"])
-        namespace: dict[str, Any] = {"log": _log, "log1p": _log1p, "sqrt": _sqrt}
+        namespace: dict[str, Any] = {
+            "log": _log,
+            "log1p": _log1p,
+            "sqrt": _sqrt,
+            "softplus": _softplus,
+            "logistic": _logistic,
+        }
         exec(self.source, namespace)
         self._function = namespace["program"]
         self._constants: dict[tuple[type, int], list[Ball]] = {}
@@ -87,14 +93,22 @@ class Program:
 
     def values(self, point: Sequence[float], relative_bits: int = RELATIVE_BITS) -> list[arb]:
         """Balls of the wanted relative radius (or exact zeros) at exact float64 arguments."""
-        bits = FIRST_PRECISION
-        while bits <= LAST_PRECISION:
-            with precision(bits):
-                balls = [_settle(b, relative_bits) for b in self([arb(float(p)) for p in point])]
-            if all(b is not None for b in balls):
-                return balls
-            bits *= 2
-        raise PrecisionExhausted(f"no {relative_bits} good bits at {tuple(point)} with {LAST_PRECISION}-bit arithmetic")
+        return settled(lambda: self([arb(float(p)) for p in point]), point, relative_bits)
+
+
+def settled(
+    compute: Callable[[], Sequence[arb]], point: Sequence[float], relative_bits: int = RELATIVE_BITS
+) -> list[arb]:
+    """What `compute` finds with the precision that it needs for balls of the wanted relative radius (or exact
+    zeros)."""
+    bits = FIRST_PRECISION
+    while bits <= LAST_PRECISION:
+        with precision(bits):
+            balls = [_settle(b, relative_bits) for b in compute()]
+        if all(b is not None for b in balls):
+            return balls
+        bits *= 2
+    raise PrecisionExhausted(f"no {relative_bits} good bits at {tuple(point)} with {LAST_PRECISION}-bit arithmetic")
 
 
 def _settle(ball: arb, relative_bits: int) -> arb | None:
@@ -122,6 +136,21 @@ def _log(x: Ball, analytic: bool) -> Ball:
 def _log1p(x: Ball, analytic: bool) -> Ball:
     """log(1 + x), relatively exact for tiny x, which are far from the cut."""
     return x.log1p() if isinstance(x, arb) or x.abs_upper() < 0.5 else _log(1 + x, analytic)
+
+
+def _logistic(x: Ball) -> Ball:
+    """1/(1 + e^-x), in the form that wide balls suit."""
+    if (x.real if isinstance(x, acb) else x) > 0:
+        return 1 / (1 + (-x).exp())
+    e = x.exp()
+    return e / (1 + e)
+
+
+def _softplus(x: Ball, analytic: bool) -> Ball:
+    """log(1 + e^x). In the right half-plane, x + log(1 + e^-x) has no cuts."""
+    if (x.real if isinstance(x, acb) else x) > 0:
+        return x + _log1p((-x).exp(), analytic)
+    return _log1p(x.exp(), analytic)
 
 
 def _sqrt(x: Ball, analytic: bool) -> Ball:
@@ -176,6 +205,14 @@ class _Compiler:
             return f"((R({x})*(-{self._number(sympy.Rational(1, 2))}.sqrt())).erfc()/2)"
         if name == "phi":
             return f"((-R({x})**2/2).exp()/(2*{self._number(sympy.pi)}).sqrt())"
+        if name == "expm1":
+            return f"(R({x}).exp() - 1)"
+        if name == "logistic":
+            return f"logistic(R({x}))"
+        if name == "softplus":
+            return f"softplus(R({x}), analytic)"
+        if name == "tanhshrink":
+            return f"(R({x}) - R({x}).tanh())"
         if name in ("log", "log1p"):
             return f"{name}(R({x}), analytic)"
         if name not in _MEROMORPHIC:

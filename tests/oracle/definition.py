@@ -4,8 +4,8 @@
 
 FLINT's adaptive integrator returns balls that contain the integral over each piece of σ; only the two ends
 of the line are left out, |z| > R, where R is chosen so that they weigh less than 1e-30 D_k for any σ of at
-most quadratic growth. The tolerance is relative to D_k = E[|σ|(|He_k| + k|He_{k-1}|)], which needs its
-order of magnitude only.
+most quadratic growth, and for exponentials. The tolerance is relative to D_k = E[|σ|(|He_k| +
+k|He_{k-1}|)], which needs its order of magnitude only.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def hermite_coefficient(sigma: Definition, k: int, mu: float, s: float, log2_sca
     with precision(PRECISION):
         center, width = arb(mu), arb(s)
         goal = arb(2) ** arb(log2_scale) * TOLERANCE
-        radius = window(mu, s, log2_scale)
+        radius = window(mu, s, log2_scale, sigma.growth)
         cuts = [arb(-radius), *(_position(c, center, width, radius) for c in sigma.breakpoints), arb(radius)]
         total = arb(0)
         for piece, a, b in zip(_programs(sigma), cuts, cuts[1:]):
@@ -51,14 +51,18 @@ def hermite_coefficient(sigma: Definition, k: int, mu: float, s: float, log2_sca
         return total / (2 * arb.pi()).sqrt()
 
 
-def window(mu: float, s: float, log2_scale: float) -> float:
+def window(mu: float, s: float, log2_scale: float, growth: float = 0.0) -> float:
     """R with ∫_{|z|>R} (2 + 2y²)|He_k| φ dz < 1e-30 D_k, y = μ + sz, k ≤ 16.
+
+    For σ = e^(gy), g > 0, whose mass is around z = gs: R with ∫_{|z|>R} σ|He_k| φ dz < 1e-30 D_k.
 
     There, 2 + 2y² ≤ 2 (1 + |μ| + s)² z², and |He_k| ≤ |z|^k because R is beyond all roots; the exponent
     that is left, 80 more than these need, outweighs z^18.
     """
-    growth = 2 * math.log(2 * (1 + abs(mu) + s))
-    needed = -log2_scale * math.log(2) + growth + 30 * math.log(10) + 80
+    if growth:
+        return growth * s + math.sqrt(2 * (30 * math.log(10) + 80))
+    polynomial = 2 * math.log(2 * (1 + abs(mu) + s))
+    needed = -log2_scale * math.log(2) + polynomial + 30 * math.log(10) + 80
     return max(12.0, math.sqrt(2 * needed)) if needed > 0 else 12.0
 
 

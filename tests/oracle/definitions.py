@@ -14,6 +14,7 @@ import numpy as np
 import sympy
 from scipy.optimize import brentq
 from scipy.special import ndtr
+from sympy.codegen.cfunctions import expm1
 
 y = sympy.Symbol("y", real=True)
 
@@ -37,7 +38,63 @@ class Phi(sympy.Function):
         return phi(self.args[0])
 
 
-_NUMPY = {"Phi": ndtr, "phi": lambda t: np.exp(-t * t / 2) / np.sqrt(2 * np.pi)}
+class logistic(sympy.Function):
+    """1/(1 + e^-x). Its derivative is a product, which keeps both tails where 1 - tanh² would lose them."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:  # noqa: ARG002
+        return self * logistic(-self.args[0])
+
+
+class softplus(sympy.Function):
+    """log(1 + e^x)."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:  # noqa: ARG002
+        return logistic(self.args[0])
+
+
+class tanh(sympy.Function):
+    """The hyperbolic tangent, whose derivative keeps its tails."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:  # noqa: ARG002
+        return 4 * logistic(2 * self.args[0]) * logistic(-2 * self.args[0])
+
+
+class tanhshrink(sympy.Function):
+    """x - tanh x, of which subtraction would leave nothing near 0."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:  # noqa: ARG002
+        return tanh(self.args[0]) ** 2
+
+
+def _logistic(t: np.ndarray) -> np.ndarray:
+    """Down to the subnormal numbers, where scipy's expit is 0."""
+    return np.exp(np.minimum(t, 0)) / (1 + np.exp(-np.abs(t)))
+
+
+def _tanhshrink(t: np.ndarray) -> np.ndarray:
+    """Near 0 its power series, up to x^19, good to 2e-9."""
+    return np.where(np.abs(t) < 0.5, np.polyval(_TANHSHRINK, np.clip(t, -0.5, 0.5)), t - np.tanh(t))
+
+
+_TANHSHRINK = [float(c) for c in sympy.Poly(y - sympy.series(sympy.tanh(y), y, 0, 20).removeO(), y).all_coeffs()]
+
+
+_NUMPY = {
+    "Phi": ndtr,
+    "phi": lambda t: np.exp(-t * t / 2) / np.sqrt(2 * np.pi),
+    "logistic": _logistic,
+    "softplus": lambda t: np.logaddexp(0, t),
+    "tanh": np.tanh,
+    "tanhshrink": _tanhshrink,
+}
 
 ROOT_RANGE = 50.0
 """Roots of formulas that are neither polynomials nor a sine are looked for in [-50, 50]."""
@@ -84,11 +141,22 @@ class Definition:
         """The pieces as float64 functions of arrays."""
         return [_vectorised(p) for p in self.pieces]
 
+    @cached_property
+    def log_magnitudes(self) -> list[Callable[[np.ndarray], np.ndarray]]:
+        """log |piece| as float64 functions of arrays."""
+        return [_log_magnitude(p) for p in self.pieces]
+
     @property
     def wave(self) -> float | None:
         """The phase t of a piece ± sin(y + t) that covers the whole line; None for all others."""
         phases = {sympy.sin(y): 0.0, sympy.cos(y): np.pi / 2}
         return phases.get(self.pieces[0], phases.get(-self.pieces[0])) if len(self.pieces) == 1 else None
+
+    @property
+    def growth(self) -> float:
+        """g where σ(y) is e^(g y) on the right, 0 where it grows no faster than a square."""
+        last = self.pieces[-1]
+        return float(last.args[0].diff(y)) if isinstance(last, sympy.exp) and last.args[0].diff(y).is_positive else 0.0
 
     @property
     def has_features(self) -> bool:
@@ -110,6 +178,14 @@ def _vectorised(piece: sympy.Expr) -> Callable[[np.ndarray], np.ndarray]:
     return lambda values: np.broadcast_to(function(values), np.shape(values))
 
 
+def _log_magnitude(piece: sympy.Expr) -> Callable[[np.ndarray], np.ndarray]:
+    """log |piece|; an exponential of y alone may be beyond the doubles."""
+    if isinstance(piece, sympy.exp):
+        return _vectorised(piece.args[0])
+    function = _vectorised(piece)
+    return lambda values: np.log(np.abs(function(values)))
+
+
 def _roots(piece: sympy.Expr) -> list[float]:
     if piece.is_polynomial(y):
         return [float(r) for r in sympy.real_roots(piece, y)] if piece.has(y) else []
@@ -117,7 +193,8 @@ def _roots(piece: sympy.Expr) -> list[float]:
     grid = np.arange(-ROOT_RANGE, ROOT_RANGE, 1 / 64) + 1e-3  # off the round numbers where roots like to be
     values = function(grid)
     changes = np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0)
-    return [brentq(lambda t: float(function(np.asarray(t))), grid[i], grid[i + 1], xtol=1e-14) for i in changes]
+    bracketed = [(grid[i], grid[i + 1]) for i in changes]
+    return [brentq(lambda t: float(function(np.asarray(t))), a, b, xtol=1e-14, maxiter=1000) for a, b in bracketed]
 
 
 def _exact(value: float | sympy.Expr) -> sympy.Rational:
@@ -134,6 +211,35 @@ def _hardtanh(min_val: float = -1, max_val: float = 1) -> Definition:
     return Definition("hardtanh", (low, y, high), (low, high), {"min_val": float(min_val), "max_val": float(max_val)})
 
 
+def _elu(alpha: float = 1) -> Definition:
+    return Definition("elu", (_exact(alpha) * expm1(y), y), (sympy.S.Zero,), {"alpha": float(alpha)})
+
+
+def _selu() -> Definition:
+    alpha = sympy.Rational("1.6732632423543772848170429916717")
+    scale = sympy.Rational("1.0507009873554804934193349852946")
+    return Definition("selu", (scale * alpha * expm1(y), scale * y), (sympy.S.Zero,))
+
+
+def _celu(alpha: float = 1) -> Definition:
+    a = _exact(alpha)
+    return Definition("celu", (a * expm1(y / a), y), (sympy.S.Zero,), {"alpha": float(alpha)})
+
+
+def _jump_relu(threshold: float = 0.001) -> Definition:
+    return Definition("jump_relu", (sympy.S.Zero, y), (_exact(threshold),), {"threshold": float(threshold)})
+
+
+def _softshrink(lambd: float = 0.5) -> Definition:
+    a = _exact(lambd)
+    return Definition("softshrink", (y + a, sympy.S.Zero, y - a), (-a, a), {"lambd": float(lambd)})
+
+
+def _hardshrink(lambd: float = 0.5) -> Definition:
+    a = _exact(lambd)
+    return Definition("hardshrink", (y, sympy.S.Zero, y), (-a, a), {"lambd": float(lambd)})
+
+
 def _smooth(name: str, formula: sympy.Expr) -> Callable[[], Definition]:
     return lambda: Definition(name, (formula,))
 
@@ -143,6 +249,8 @@ def _pieces(name: str, *alternating: sympy.Expr | int) -> Callable[[], Definitio
     parts = tuple(sympy.sympify(a) for a in alternating)
     return lambda: Definition(name, parts[::2], parts[1::2])
 
+
+_GELU_TANH = 2 * sympy.sqrt(2 / sympy.pi)
 
 DEFINITIONS: dict[str, Callable[..., Definition]] = {
     "identity": _smooth("identity", y),
@@ -159,6 +267,26 @@ DEFINITIONS: dict[str, Callable[..., Definition]] = {
     "sin": _smooth("sin", sympy.sin(y)),
     "cos": _smooth("cos", sympy.cos(y)),
     "gaussian_bump": _smooth("gaussian_bump", sympy.exp(-(y**2) / 2)),
+    "elu": _elu,
+    "selu": _selu,
+    "celu": _celu,
+    "hardsigmoid": _pieces("hardsigmoid", 0, -3, (y + 3) / 6, 3, 1),
+    "hardswish": _pieces("hardswish", 0, -3, y * (y + 3) / 6, 3, y),
+    "jump_relu": _jump_relu,
+    "softshrink": _softshrink,
+    "hardshrink": _hardshrink,
+    "exp": _smooth("exp", sympy.exp(y)),
+    "softsign": _pieces("softsign", y / (1 - y), 0, y / (1 + y)),
+    "sigmoid": _smooth("sigmoid", logistic(y)),
+    "logsigmoid": _smooth("logsigmoid", -softplus(-y)),
+    "tanh": _smooth("tanh", tanh(y)),
+    "tanhshrink": _smooth("tanhshrink", tanhshrink(y)),
+    "silu": _smooth("silu", y * logistic(y)),
+    "softplus": _smooth("softplus", softplus(y)),
+    "mish": _smooth("mish", y * tanh(softplus(y))),
+    # (1 + tanh u)/2 = logistic(2u), which keeps its left tail in doubles.
+    "gelu_tanh": _smooth("gelu_tanh", y * logistic(_GELU_TANH * (y + sympy.Rational("0.044715") * y**3))),
+    "quick_gelu": _smooth("quick_gelu", y * logistic(sympy.Rational("1.702") * y)),
 }
 
 

@@ -19,7 +19,11 @@ SEED = 20250201
 
 
 def sample_points(
-    centers: Sequence[float], lengths: Sequence[float], seed: int = SEED, s_max: float = S_MAX
+    centers: Sequence[float],
+    lengths: Sequence[float],
+    seed: int = SEED,
+    s_max: float = S_MAX,
+    rates: Sequence[float] = (),
 ) -> tuple[Array, Array]:
     """At least 2,000 distinct points, sorted by s, the same for the same arguments.
 
@@ -28,23 +32,31 @@ def sample_points(
         lengths: the scales in y on which it changes (at least one).
         seed: of the random groups.
         s_max: the largest s.
+        rates: those of exponential tails (the other groups are smaller then).
     """
     rng = np.random.default_rng(seed)
     groups = [
         _uniform_means(rng, 400, s_max),
         _small_means(rng, 330, s_max),
-        _around(rng, 300, centers, 40.0, s_max),
-        _around(rng, 290, centers, 8.0, s_max),
+        _around(rng, 210 if rates else 300, centers, 40.0, s_max),
+        _around(rng, 200 if rates else 290, centers, 8.0, s_max),
         _around(rng, 100, centers, 0.0, s_max),
-        _last_digits(rng, 100, centers, s_max),
+        _last_digits(rng, 50 if rates else 100, centers, s_max),
         _transitions(rng, 220, centers, lengths),
-        _switching(rng, 200),
-        _tilted(rng, 160, centers),
+        _switching(rng, 100 if rates else 200),
+        _tilted(rng, 60 if rates else 160, centers),
         _corners(centers, s_max),
     ]
+    if rates:
+        groups += [_exponential_tails(rng, 250, rates), _moderate(rng, 220)]
     mu, s = np.concatenate(groups, axis=1)
     s = np.clip(s, S_MIN, s_max)
     mu = np.clip(mu, -_reach(s), _reach(s)) + 0.0  # no negative zero
+    return distinct(mu, s)
+
+
+def distinct(mu: Array, s: Array) -> tuple[Array, Array]:
+    """The points without repetitions, sorted by s."""
     mu, s = np.unique(np.stack([s, mu], axis=1), axis=0).T[::-1]
     return mu.copy(), s.copy()
 
@@ -115,6 +127,19 @@ def _tilted(rng: np.random.Generator, n: int, centers: Sequence[float]) -> Array
     half = slice(None, None, 2)
     mu[half] = (_signs(rng, n) * (s * s + rng.uniform(-4, 4, n)))[half]
     return np.stack([mu, s])
+
+
+def _exponential_tails(rng: np.random.Generator, n: int, rates: Sequence[float]) -> Array:
+    """Means with the mass of Gaussian × e^(λy) or e^(-λy) around a y of its own, |y| up to some hundreds."""
+    s = _log_uniform(rng, 0.3, 40, n)
+    y = np.where(np.arange(n) % 2, rng.uniform(-4, 4, n), -_log_uniform(rng, 1, 700, n))
+    return np.stack([_signs(rng, n) * (y - rng.choice(rates, n) * s * s), s])
+
+
+def _moderate(rng: np.random.Generator, n: int) -> Array:
+    """Where kernels change from one rule to another: s about 1, μ anywhere near."""
+    s = _log_uniform(rng, 0.3, 4, n)
+    return np.stack([rng.uniform(-1, 1, n) * np.where(np.arange(n) % 2, 6, 50), s])
 
 
 def _corners(centers: Sequence[float], s_max: float) -> Array:

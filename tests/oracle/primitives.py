@@ -7,13 +7,19 @@ they stand in `special.py`.
 
 from collections.abc import Callable
 
-from mpmath import chebyfit, erf, erfc, exp, log, mp, mpf, pi, sqrt
+from mpmath import atanh, chebyfit, erf, erfc, exp, hyperu, log, mp, mpf, pi, sqrt
 
 Polynomial = tuple[tuple[float, ...], float]
 
 # The Gaussian tail is needed up to |z| = 40, where φ is below the smallest double.
 SHIFT = 4
 FARTHEST = 40
+# The first tail whose ratio to its predecessor starts the ladder, the last one that it returns, and what
+# stands under the root that measures how far out an argument is: 52 takes the fewest terms.
+TOP = 10
+SPREAD = 52
+# From here on T_k(v) is v^(−k−1) to rounding.
+POWER_LAW = 2**31
 
 
 def _fit(function: Callable, low, high, degree: int) -> Polynomial:
@@ -56,6 +62,22 @@ def ladder(n: int) -> Polynomial:
     return _fit(scaled, *_tail_interval(), 26)
 
 
+def scaled_tail(k: int, v):
+    """T_k(v) = ∫_0^∞ tᵏ/k! e^(−vt − t²/2) dt = I_k(−v)/φ(v), v ≥ 0, by Tricomi's function."""
+    return mpf(2) ** (-mpf(k + 1) / 2) * hyperu(mpf(k + 1) / 2, mpf(1) / 2, mpf(v) ** 2 / 2)
+
+
+def ladder_top() -> Polynomial:
+    """T_10(v)/T_9(v)/(μ − v) with μ = √(v² + 52), as a polynomial in v/μ."""
+
+    def ratio(p):
+        v = sqrt(SPREAD / (1 - p * p)) * p
+        # 1/(μ − v) = (μ + v)/52
+        return scaled_tail(TOP, v) / scaled_tail(TOP - 1, v) * (sqrt(v * v + SPREAD) + v) / SPREAD
+
+    return _fit(ratio, mpf(0), POWER_LAW / sqrt(mpf(POWER_LAW) ** 2 + SPREAD), 18)
+
+
 def centred() -> Polynomial:
     """(Φ(z) − ½)/z as a polynomial in z², for |z| ≤ 1.2."""
 
@@ -76,6 +98,17 @@ def exponential() -> Polynomial:
     return _fit(ratio, -half, half, 10)
 
 
+def logarithm() -> Polynomial:
+    """(log((1 + s)/(1 − s)) − 2s)/s³ as a polynomial in s², for (1 + s)/(1 − s) between √½ and √2."""
+
+    def ratio(square):
+        s = sqrt(square)
+        return 2 * (atanh(s) - s) / s**3 if s > mpf("1e-15") else mpf(2) / 3
+
+    root = sqrt(mpf(2)) * mpf("1.0001")
+    return _fit(ratio, mpf(0), ((root - 1) / (root + 1)) ** 2, 7)
+
+
 def log2_split() -> tuple[float, float]:
     """log 2 as a 32-bit head, whose product with an exponent is exact, and a tail."""
     with mp.workdps(60):
@@ -89,6 +122,8 @@ POLYNOMIALS = {
     "SECOND_LADDER": lambda: ladder(2),
     "CENTRED": centred,
     "EXPONENTIAL": exponential,
+    "LOGARITHM": logarithm,
+    "LADDER_TOP": ladder_top,
 }
 
 

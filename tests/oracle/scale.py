@@ -28,7 +28,9 @@ SMALLEST_LOG2_WITH_FEATURES = -1070.0
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 _Z_GRID = np.arange(-Z_MAX, Z_MAX + 0.25, 0.5)
-_Y_GRID = np.arange(-45.0, 45.5, 1.0)
+_FAR = 45.0 * 2.0 ** np.arange(1, 15)
+_Y_GRID = np.concatenate([-_FAR[::-1], np.arange(-45.0, 45.5, 1.0), _FAR])
+"""Beyond 45, exponentials have died and algebraic tails change on the scale of y itself."""
 _CHUNK = 128
 
 WAVE_WINDOW = 13.0
@@ -96,6 +98,10 @@ def _edges(sigma: Definition, mu: Array, s: Array, orders: int) -> Array:
     if sigma.wave is not None:
         moving.append(_wave_roots(sigma.wave, mu, s))
     edges = np.concatenate([np.broadcast_to(fixed, (mu.size, fixed.size)), *moving], axis=1)
+    if sigma.growth:  # the mass of e^(growth y) φ(z) is around z = growth s
+        tilt = sigma.growth * s
+        edges = np.concatenate([edges, _Z_GRID + tilt], axis=1)
+        return np.sort(np.clip(edges, -window, window + tilt), axis=1)
     return np.sort(np.clip(edges, -window, window), axis=1)
 
 
@@ -124,6 +130,5 @@ def _log_abs(sigma: Definition, mu: Array, s: Array, z: Array) -> Array:
     chosen = np.zeros(np.shape(values), dtype=np.intp)
     for c in sigma.breakpoints:
         chosen += z > (float(c) - mu) / s
-    with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        magnitude = np.abs(np.choose(chosen, [f(values) for f in sigma.functions]))
-        return np.log(magnitude)
+    with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
+        return np.choose(chosen, [f(values) for f in sigma.log_magnitudes])

@@ -55,6 +55,12 @@ def test_the_worst_is_found_with_its_place():
     assert "h_3 at μ=" in str(found)
 
 
+def test_bounds():
+    """16 units for closed forms, 1e-14 for quadratures, 1e-12 for algebraic tails."""
+    bounds = {key: CASES[key].bound * EPSILON for key in ("elu", "sigmoid", "softsign")}
+    assert bounds == pytest.approx({"elu": 16 * EPSILON, "sigmoid": 1e-14, "softsign": 1e-12})
+
+
 def test_shapes_must_match():
     table = load("gelu")
     with pytest.raises(ValueError, match="shape"):

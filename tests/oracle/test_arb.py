@@ -5,9 +5,10 @@ import mpmath
 import pytest
 import sympy
 from flint import acb, arb
+from sympy.codegen.cfunctions import expm1
 
 from tests.oracle.arb import PrecisionExhausted, Program, as_fraction, log2_abs, precision, split
-from tests.oracle.definitions import Phi, phi
+from tests.oracle.definitions import Phi, logistic, phi, softplus, tanh, tanhshrink
 
 m, s = sympy.symbols("m s", real=True)
 
@@ -31,6 +32,35 @@ def test_normal_functions_keep_their_tails(t):
 def test_any_class_called_Phi_will_do():
     foreign = sympy.Function("Phi")
     assert Program([foreign(m)], [m]).values([0.0])[0].contains(arb(0.5))
+
+
+@pytest.mark.parametrize("t", [-800.0, -1.0, 0.0, 1e-9, 2.5, 900.0])
+def test_logistic_functions(t):
+    with mpmath.workdps(900):
+        x = mpmath.mpf(t)
+        truths = [1 / (1 + mpmath.exp(-x)), mpmath.log(1 + mpmath.exp(x)), mpmath.tanh(x), mpmath.expm1(x)]
+        shrunk = x - mpmath.tanh(x)
+    found = Program([logistic(m), softplus(m), tanh(m), expm1(m), tanhshrink(m)], [m]).values([t])
+    for ball, true in zip(found, [*truths, shrunk]):
+        assert abs(ball) < 2.0**-85 if true == 0 else relative_error(ball, true) < 2.0**-85
+
+
+@pytest.mark.parametrize("x", [acb(-3, 2), acb(0.25, -3), acb(4, 1), acb(arb(30, 20), arb(0, 20))])
+def test_logistic_functions_of_complex_balls(x):
+    """Right of 0 they are written otherwise, and a ball that is wide is finite there whatever its imaginary
+    part."""
+    with precision(100):
+        values = Program([logistic(m), softplus(m)], [m])([x], acb, analytic=True)
+        assert all(v.is_finite() for v in values)
+        middle = acb(x.real.mid(), x.imag.mid())
+        assert values[0].overlaps(1 / (1 + (-middle).exp()))
+        assert values[1].overlaps((1 + middle.exp()).log())
+
+
+def test_the_cut_of_softplus_is_seen():
+    with precision(100):
+        (value,) = Program([softplus(m)], [m])([acb(arb(0, 1), arb(3, 1))], acb, analytic=True)
+        assert not value.is_finite()
 
 
 def test_cancellation_is_paid_with_precision():

@@ -124,6 +124,16 @@ def test_the_window_holds_all_that_matters():
         assert tail < log2_scale * math.log(2) - 30 * math.log(10)
 
 
+@pytest.mark.parametrize(("mu", "s"), [(-500.0, 10.0), (-4500.0, 100.0), (0.3, 1e-8)])
+def test_exponentials_are_integrated_where_their_mass_is(mu, s):
+    """h_k = s^k e^(μ + s²/2)."""
+    found, scales = coefficients(definition("exp"), mu, s, 9)
+    with precision(300):
+        m, w = arb(mu), arb(s)
+        true = [w**k * (m + w * w / 2).exp() for k in range(9)]
+    assert_agree(found, true, scales)
+
+
 def test_a_wrong_value_is_noticed():
     found, scales = coefficients(definition("relu"), 0.5, 1.0, 2)
     with precision(300):

@@ -20,7 +20,7 @@ ORDERS = 9
 def exact_log2_scale(sigma: Definition, mu: float, s: float, k: int, guess: float) -> float:
     """log2 D_k, as a sum of |∫ σ He_j φ| over intervals where σ He_j has one sign."""
     with precision(160):
-        radius = window(mu, s, guess)
+        radius = window(mu, s, guess, sigma.growth)
         kinks = [float(c) for c in sigma.breakpoints] + sigma.roots
         if sigma.wave is not None:
             first, last = ((mu + sigma.wave + side * radius * s) / math.pi for side in (-1, 1))
@@ -56,7 +56,7 @@ def assert_scale(log2_scale: float, true: float) -> None:
 @pytest.mark.parametrize("key", CASES)
 def test_scales_of_h_at_random_points(key):
     sigma = CASES[key].definition()
-    mu, s = sample_points(*CASES[key].centers_and_lengths())
+    mu, s = CASES[key].points()
     if sigma.wave is not None:
         mu, s = mu[s < 5], s[s < 5]
     rng = np.random.default_rng(1)
@@ -67,9 +67,12 @@ def test_scales_of_h_at_random_points(key):
         assert_scale(found[i, k], exact_log2_scale(sigma, float(mu[i]), float(s[i]), k, found[i, k]))
 
 
-@pytest.mark.parametrize("name", ["gelu", "erf", "gaussian_bump", "hardtanh", "relu2", "sin"])
+SMOOTH = ["sigmoid", "tanh", "tanhshrink", "softplus", "mish", "gelu_tanh", "softsign"]
+
+
+@pytest.mark.parametrize("name", ["gelu", "erf", "gaussian_bump", "hardtanh", "relu2", "sin", "elu", *SMOOTH])
 def test_scales_of_derivatives(name):
-    mu, s = np.array([-20.0, 0.3, 12.0, 1e7]), np.array([1.0, 0.5, 1e-3, 1e8])
+    mu, s = np.array([-20.0, 0.3, 12.0, 1e7]), np.array([1.0, 0.5, 1e-3, 1e4 if name in SMOOTH else 1e8])
     for derivative in definition(name).derivatives(3)[1:]:
         if derivative is None:
             break
@@ -85,6 +88,15 @@ def test_known_scales():
     root = math.sqrt(2 / math.pi)
     assert_scale(found[0], math.log2(root))
     assert_scale(found[1], math.log2(1 + root))
+
+
+@pytest.mark.parametrize(("mu", "s"), [(-500.0, 10.0), (-400.0, 30.0), (-4500.0, 90.0), (680.0, 1e-8)])
+def test_exponentials_are_followed_to_their_mass(mu, s):
+    """E e^y = e^(μ + s²/2), the mass around z = s; and so is E sigmoid(y) where all of it is in y < -50."""
+    for name in ("exp", "sigmoid"):
+        (found,) = log2_scales(definition(name), np.array([mu]), np.array([s]), 1)
+        if name == "exp" or mu + s * s < -50 - 15 * s:
+            assert_scale(found[0], (mu + s * s / 2) / math.log(2))
 
 
 def test_far_tail():

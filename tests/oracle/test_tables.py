@@ -9,17 +9,15 @@ import os
 import mpmath
 import numpy as np
 import pytest
-import sympy
 from flint import arb
 
-from tests.oracle import tables
+from tests.oracle import cases, tables
 from tests.oracle.accuracy import EPSILON
 from tests.oracle.arb import precision
-from tests.oracle.cases import CASES, Case
-from tests.oracle.definitions import DEFINITIONS, Definition, y
+from tests.oracle.cases import CASES
 from tests.oracle.recheck import recheck
 from tests.oracle.storage import FOLDER, Table, load, read, save
-from tests.oracle.truth import disagreement
+from tests.oracle.truth import disagreement, source
 
 SEED = int(os.environ.get("ORACLE_SEED", "0"))
 ROWS = int(os.environ.get("ORACLE_ROWS", "8"))
@@ -103,13 +101,13 @@ def test_formula_and_definition_must_agree(monkeypatch):
     worst = tables.row_disagreement(CASES["abs"], table.mu[row], table.s[row], found, table.h_log2_scale[row])
     assert worst > 1e-3
     monkeypatch.setattr(tables, "row_disagreement", lambda *_: 1.1e-25)
-    monkeypatch.setattr(tables, "sample_points", few_points)
+    monkeypatch.setattr(cases, "sample_points", few_points)
     with pytest.raises(AssertionError, match=r"differ by 1\.1e-25"):
         tables.build(CASES["relu"], confirm=5)
 
 
-def few_points(centers, lengths, seed, s_max):
-    del lengths, s_max
+def few_points(centers, lengths, seed, s_max, rates):
+    del lengths, s_max, rates
     rng = np.random.default_rng(seed)
     s = 10 ** rng.uniform(-8, 8, 40)
     return centers[0] + s * rng.uniform(-9, 9, 40), s
@@ -123,7 +121,7 @@ def test_disagreement_is_an_upper_bound():
 
 
 def test_a_table_made_again_is_the_same(monkeypatch, tmp_path):
-    monkeypatch.setattr(tables, "sample_points", few_points)
+    monkeypatch.setattr(cases, "sample_points", few_points)
     paths = [tmp_path / "first.npz", tmp_path / "second.npz"]
     made = [tables.build(CASES["hardtanh_-0.25_3"], confirm=10) for _ in paths]
     for path, table in zip(paths, made):
@@ -141,20 +139,33 @@ def test_a_table_made_again_is_the_same(monkeypatch, tmp_path):
         np.testing.assert_allclose(1 + kappa, 1 + getattr(made[0], f"{quantity}_kappa"), rtol=0.011)
 
 
-def test_without_a_closed_form_the_definition_is_the_truth(monkeypatch):
+def test_without_a_closed_form_a_quadrature_is_the_truth(monkeypatch):
     """E[tanh(Z) Z] = 0.605705… and odd orders only at μ = 0."""
-    monkeypatch.setitem(DEFINITIONS, "tanh", lambda: Definition("tanh", (sympy.tanh(y),)))
-    monkeypatch.setattr(tables, "sample_points", lambda *_, **__: (np.array([0.0, 2.0]), np.array([1.0, 0.5])))
-    case = Case("tanh", "tanh", closed_form=False)
-    table = tables.build(case)
+    points = (np.array([0.0, 2.0, 0.0]), np.array([1.0, 0.5, 1e-8]))
+    monkeypatch.setattr(cases, "sample_points", lambda *_, **__: points)
+    table = tables.build(CASES["tanh"], confirm=3)
     assert table.confirmed.all()
     with mpmath.workdps(30):
         true = 2 * mpmath.quad(lambda z: mpmath.tanh(z) * z * mpmath.npdf(z), [0, 1, 2, 4, 8, 16])
     assert table.h_hi[0, 1] == float(true)
     np.testing.assert_allclose(table.h_hi[0, ::2], 0, atol=1e-26)
-    assert all(recheck(case, table, row) for row in range(2))
+    np.testing.assert_allclose(table.g_hi[2], [0, 1, 0, -2], rtol=1e-15, atol=1e-26)
+    assert all(recheck(CASES["tanh"], table, row) for row in range(3))
     with pytest.raises(AssertionError, match="h_1"):
-        recheck(case, changed(table, "h_hi", (0, 1), 1 + EPSILON), 0)
+        recheck(CASES["tanh"], changed(table, "h_hi", (0, 1), 1 + EPSILON), 0)
+    with pytest.raises(AssertionError, match="g_3"):
+        recheck(CASES["tanh"], changed(table, "g_hi", (2, 3), 1 + EPSILON), 2)
+
+
+def test_slopes_are_confirmed_apart():
+    """At s = 1e-8 a wrong h_3 is 1e-26 D(h_3) away, but as far as D(g_3) from the mean of σ‴."""
+    case, mu, s = CASES["sigmoid"], 0.5, 1e-8
+    h_scale, g_scale = (scale[0] for scale in tables.scales(case, np.array([mu]), np.array([s])))
+    found = source(case)(mu, s)
+    assert tables.row_disagreement(case, mu, s, found, h_scale, g_scale) < 1e-26
+    found[3] *= 1.5
+    assert tables.row_disagreement(case, mu, s, found, h_scale) < 1e-24
+    assert tables.row_disagreement(case, mu, s, found, h_scale, g_scale) > 0.1
 
 
 def test_an_unknown_table_is_refused():

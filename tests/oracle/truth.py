@@ -1,8 +1,9 @@
-"""True Hermite coefficients at given points: from the proved formula, or from the definition."""
+"""True Hermite coefficients at given points: from the source of their case, or from the definition."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,8 @@ from flint import arb
 from tests.oracle.arb import Program, log2_abs, precision
 from tests.oracle.cases import CASES, Case
 from tests.oracle.definition import PRECISION, hermite_coefficient
+from tests.oracle.moments import hermite_coefficients as by_moments
+from tests.oracle.nodes import softsign, trapezoid
 
 ORDER = 8
 """Tables go to h_8; its condition number needs h_10."""
@@ -19,7 +22,7 @@ NEEDED = ORDER + 3
 G_ORDER = 3
 
 AGREEMENT = 1e-25
-"""Formula and definition must differ by less than this times D_k."""
+"""Source and definition must differ by less than this times D_k."""
 
 WAVE_LARGEST_S = 200.0
 """The integral of sin(μ + sz) is found by following its oscillations; beyond this s they are too many."""
@@ -55,12 +58,32 @@ def formula(key: str) -> Formula:
     return Formula(str(symgauss.gaussian_mean(activation)), program)
 
 
+def source(case: Case) -> Callable[[float, float], list[arb]]:
+    """(μ, s) to balls around h_0 … h_10: rigorous if a formula or moments, to 40 digits of D if a
+    quadrature."""
+    if case.source == "proof":
+        return formula(case.key)
+    if case.source == "moments":
+        return lambda mu, s: by_moments(case.definition(), mu, s)
+    if case.source == "panels":
+        return softsign
+    return lambda mu, s: trapezoid(case.name, mu, s)
+
+
 def by_definition(case: Case, mu: float, s: float, log2_scales: list[float]) -> list[arb]:
     """Balls around h_0 … at one point, by integration; one for every scale given, 0 where nothing is left."""
     sigma = case.definition()
     return [
         hermite_coefficient(sigma, k, mu, s, scale) if scale > -math.inf else arb(0)
         for k, scale in enumerate(log2_scales)
+    ]
+
+
+def slopes_by_definition(case: Case, mu: float, s: float, log2_scales: list[float]) -> list[arb | None]:
+    """Balls around g_0 … as means of σ, σ′, …, None where one is no function or nothing is left of it."""
+    return [
+        hermite_coefficient(sigma, 0, mu, s, scale) if sigma is not None and scale > SMALLEST_LOG2_SCALE else None
+        for sigma, scale in zip(case.derivatives(), log2_scales)
     ]
 
 

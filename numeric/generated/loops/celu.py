@@ -64,10 +64,19 @@ def derivatives_loop_8(mean, std, out, rows, alpha):
 @loop
 def derivatives_integrated(mean, std, out, errors, alpha):
     cut = cuts(alpha)
+    work = workspace(out.shape[1], 1, cut)
     height = jumps(alpha)
-    work = workspace(out.shape[1], 9, cut)
+    more = workspace(out.shape[1], 9, cut)
     for i in range(mean.size):
-        errors[i] = integrate_derivatives(pointwise, (alpha,), mean[i], std[i], cut, height, out[i], work)
+        # E σ^(k) cancels for wide s, and h_k/s^k for narrow s
+        if std[i] < 1.0:
+            errors[i] = integrate_derivatives(pointwise, (alpha,), mean[i], std[i], cut, height, out[i], more)
+        else:
+            errors[i] = integrate(value, (alpha,), mean[i], std[i], cut, out[i], work)
+            power = 1.0
+            for k in range(1, out.shape[1]):
+                power /= std[i]
+                out[i, k] *= power
 
 
 @loop

@@ -35,21 +35,26 @@ def hermite_loop_2(mean, std, out, rows):
                 rows[0, i] += w0*f
                 rows[1, i] += w1*f
                 rows[2, i] += w2*f
+        # views, because an index that does not start at 0 might be negative, and nothing would vectorise
+        m, s, r = mu[few:all], sigma[few:all], inverse[few:all]
+        wide0 = rows[0, few:all]
+        wide1 = rows[1, few:all]
+        wide2 = rows[2, few:all]
         for j in range(Y.size):
             y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI
-            for i in range(few, all):
-                z = (y - mu[i])*inverse[i]
-                p0 = weight*inverse[i]*gauss(z)
+            for i in range(m.size):
+                z = (y - m[i])*r[i]
+                p0 = weight*r[i]*gauss(z)
                 p1 = z*p0
                 p2 = z*p1 - p0
-                rows[0, i] += p0
-                rows[1, i] += p1
-                rows[2, i] += p2
-        for i in range(few, all):
-            a0, a1, a2 = asymptote(mu[i], sigma[i])[:3]
-            rows[0, i] = rows[0, i] + a0
-            rows[1, i] = rows[1, i] + a1
-            rows[2, i] = rows[2, i] + a2
+                wide0[i] += p0
+                wide1[i] += p1
+                wide2[i] += p2
+        for i in range(m.size):
+            a0, a1, a2 = asymptote(m[i], s[i])[:3]
+            wide0[i] = wide0[i] + a0
+            wide1[i] = wide1[i] + a1
+            wide2[i] = wide2[i] + a2
         scatter(rows, place, out[start : start + size])
 
 
@@ -82,11 +87,22 @@ def hermite_loop_8(mean, std, out, rows):
                 rows[6, i] += w6*f
                 rows[7, i] += w7*f
                 rows[8, i] += w8*f
+        # views, because an index that does not start at 0 might be negative, and nothing would vectorise
+        m, s, r = mu[few:all], sigma[few:all], inverse[few:all]
+        wide0 = rows[0, few:all]
+        wide1 = rows[1, few:all]
+        wide2 = rows[2, few:all]
+        wide3 = rows[3, few:all]
+        wide4 = rows[4, few:all]
+        wide5 = rows[5, few:all]
+        wide6 = rows[6, few:all]
+        wide7 = rows[7, few:all]
+        wide8 = rows[8, few:all]
         for j in range(Y.size):
             y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI
-            for i in range(few, all):
-                z = (y - mu[i])*inverse[i]
-                p0 = weight*inverse[i]*gauss(z)
+            for i in range(m.size):
+                z = (y - m[i])*r[i]
+                p0 = weight*r[i]*gauss(z)
                 p1 = z*p0
                 p2 = z*p1 - p0
                 p3 = z*p2 - 2.0*p1
@@ -95,26 +111,26 @@ def hermite_loop_8(mean, std, out, rows):
                 p6 = z*p5 - 5.0*p4
                 p7 = z*p6 - 6.0*p5
                 p8 = z*p7 - 7.0*p6
-                rows[0, i] += p0
-                rows[1, i] += p1
-                rows[2, i] += p2
-                rows[3, i] += p3
-                rows[4, i] += p4
-                rows[5, i] += p5
-                rows[6, i] += p6
-                rows[7, i] += p7
-                rows[8, i] += p8
-        for i in range(few, all):
-            a0, a1, a2, a3, a4, a5, a6, a7, a8 = asymptote(mu[i], sigma[i])
-            rows[0, i] = rows[0, i] + a0
-            rows[1, i] = rows[1, i] + a1
-            rows[2, i] = rows[2, i] + a2
-            rows[3, i] = rows[3, i] + a3
-            rows[4, i] = rows[4, i] + a4
-            rows[5, i] = rows[5, i] + a5
-            rows[6, i] = rows[6, i] + a6
-            rows[7, i] = rows[7, i] + a7
-            rows[8, i] = rows[8, i] + a8
+                wide0[i] += p0
+                wide1[i] += p1
+                wide2[i] += p2
+                wide3[i] += p3
+                wide4[i] += p4
+                wide5[i] += p5
+                wide6[i] += p6
+                wide7[i] += p7
+                wide8[i] += p8
+        for i in range(m.size):
+            a0, a1, a2, a3, a4, a5, a6, a7, a8 = asymptote(m[i], s[i])
+            wide0[i] = wide0[i] + a0
+            wide1[i] = wide1[i] + a1
+            wide2[i] = wide2[i] + a2
+            wide3[i] = wide3[i] + a3
+            wide4[i] = wide4[i] + a4
+            wide5[i] = wide5[i] + a5
+            wide6[i] = wide6[i] + a6
+            wide7[i] = wide7[i] + a7
+            wide8[i] = wide8[i] + a8
         scatter(rows, place, out[start : start + size])
 
 
@@ -141,21 +157,26 @@ def derivatives_loop_2(mean, std, out, rows):
                 rows[0, i] += weight*f0
                 rows[1, i] += weight*f1
                 rows[2, i] += weight*f2
+        # views, because an index that does not start at 0 might be negative, and nothing would vectorise
+        m, s, r = mu[few:all], sigma[few:all], inverse[few:all]
+        wide0 = rows[0, few:all]
+        wide1 = rows[1, few:all]
+        wide2 = rows[2, few:all]
         for j in range(Y.size):
             y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI
-            for i in range(few, all):
-                z = (y - mu[i])*inverse[i]
-                p0 = weight*inverse[i]*gauss(z)
+            for i in range(m.size):
+                z = (y - m[i])*r[i]
+                p0 = weight*r[i]*gauss(z)
                 p1 = z*p0
                 p2 = z*p1 - p0
-                rows[0, i] += p0
-                rows[1, i] += p1
-                rows[2, i] += p2
-        for i in range(few, all):
-            a0, a1, a2 = asymptote(mu[i], sigma[i])[:3]
-            rows[0, i] = rows[0, i] + a0
-            rows[1, i] = (rows[1, i] + a1)*inverse[i]
-            rows[2, i] = (rows[2, i] + a2)*inverse[i]*inverse[i]
+                wide0[i] += p0
+                wide1[i] += p1
+                wide2[i] += p2
+        for i in range(m.size):
+            a0, a1, a2 = asymptote(m[i], s[i])[:3]
+            wide0[i] = wide0[i] + a0
+            wide1[i] = (wide1[i] + a1)*r[i]
+            wide2[i] = (wide2[i] + a2)*r[i]*r[i]
         scatter(rows, place, out[start : start + size])
 
 
@@ -180,11 +201,22 @@ def derivatives_loop_8(mean, std, out, rows):
                 rows[6, i] += weight*f6
                 rows[7, i] += weight*f7
                 rows[8, i] += weight*f8
+        # views, because an index that does not start at 0 might be negative, and nothing would vectorise
+        m, s, r = mu[few:all], sigma[few:all], inverse[few:all]
+        wide0 = rows[0, few:all]
+        wide1 = rows[1, few:all]
+        wide2 = rows[2, few:all]
+        wide3 = rows[3, few:all]
+        wide4 = rows[4, few:all]
+        wide5 = rows[5, few:all]
+        wide6 = rows[6, few:all]
+        wide7 = rows[7, few:all]
+        wide8 = rows[8, few:all]
         for j in range(Y.size):
             y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI
-            for i in range(few, all):
-                z = (y - mu[i])*inverse[i]
-                p0 = weight*inverse[i]*gauss(z)
+            for i in range(m.size):
+                z = (y - m[i])*r[i]
+                p0 = weight*r[i]*gauss(z)
                 p1 = z*p0
                 p2 = z*p1 - p0
                 p3 = z*p2 - 2.0*p1
@@ -193,36 +225,45 @@ def derivatives_loop_8(mean, std, out, rows):
                 p6 = z*p5 - 5.0*p4
                 p7 = z*p6 - 6.0*p5
                 p8 = z*p7 - 7.0*p6
-                rows[0, i] += p0
-                rows[1, i] += p1
-                rows[2, i] += p2
-                rows[3, i] += p3
-                rows[4, i] += p4
-                rows[5, i] += p5
-                rows[6, i] += p6
-                rows[7, i] += p7
-                rows[8, i] += p8
-        for i in range(few, all):
-            a0, a1, a2, a3, a4, a5, a6, a7, a8 = asymptote(mu[i], sigma[i])
-            rows[0, i] = rows[0, i] + a0
-            rows[1, i] = (rows[1, i] + a1)*inverse[i]
-            rows[2, i] = (rows[2, i] + a2)*inverse[i]*inverse[i]
-            rows[3, i] = (rows[3, i] + a3)*inverse[i]*inverse[i]*inverse[i]
-            rows[4, i] = (rows[4, i] + a4)*inverse[i]*inverse[i]*inverse[i]*inverse[i]
-            rows[5, i] = (rows[5, i] + a5)*inverse[i]*inverse[i]*inverse[i]*inverse[i]*inverse[i]
-            rows[6, i] = (rows[6, i] + a6)*inverse[i]*inverse[i]*inverse[i]*inverse[i]*inverse[i]*inverse[i]
-            rows[7, i] = (rows[7, i] + a7)*inverse[i]*inverse[i]*inverse[i]*inverse[i]*inverse[i]*inverse[i]*inverse[i]
-            rows[8, i] = (rows[8, i] + a8)*inverse[i]*inverse[i]*inverse[i]*inverse[i]*inverse[i]*inverse[i]*inverse[i]*inverse[i]
+                wide0[i] += p0
+                wide1[i] += p1
+                wide2[i] += p2
+                wide3[i] += p3
+                wide4[i] += p4
+                wide5[i] += p5
+                wide6[i] += p6
+                wide7[i] += p7
+                wide8[i] += p8
+        for i in range(m.size):
+            a0, a1, a2, a3, a4, a5, a6, a7, a8 = asymptote(m[i], s[i])
+            wide0[i] = wide0[i] + a0
+            wide1[i] = (wide1[i] + a1)*r[i]
+            wide2[i] = (wide2[i] + a2)*r[i]*r[i]
+            wide3[i] = (wide3[i] + a3)*r[i]*r[i]*r[i]
+            wide4[i] = (wide4[i] + a4)*r[i]*r[i]*r[i]*r[i]
+            wide5[i] = (wide5[i] + a5)*r[i]*r[i]*r[i]*r[i]*r[i]
+            wide6[i] = (wide6[i] + a6)*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]
+            wide7[i] = (wide7[i] + a7)*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]
+            wide8[i] = (wide8[i] + a8)*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]
         scatter(rows, place, out[start : start + size])
 
 
 @loop
 def derivatives_integrated(mean, std, out, errors):
     cut = cuts()
+    work = workspace(out.shape[1], 1, cut)
     height = jumps()
-    work = workspace(out.shape[1], 9, cut)
+    more = workspace(out.shape[1], 9, cut)
     for i in range(mean.size):
-        errors[i] = integrate_derivatives(pointwise, (), mean[i], std[i], cut, height, out[i], work)
+        # E σ^(k) cancels for wide s, and h_k/s^k for narrow s
+        if std[i] < 1.0:
+            errors[i] = integrate_derivatives(pointwise, (), mean[i], std[i], cut, height, out[i], more)
+        else:
+            errors[i] = integrate(value, (), mean[i], std[i], cut, out[i], work)
+            power = 1.0
+            for k in range(1, out.shape[1]):
+                power /= std[i]
+                out[i, k] *= power
 
 
 @loop
