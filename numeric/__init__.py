@@ -10,6 +10,7 @@ array([0.39894228, 0.5       , 0.39894228])
 from numeric.activations import Activation, UnknownActivation, activation, activation_names
 from numeric.convert import approximate
 from numeric.dense import CoefficientsTooLarge, DensePolynomial
+from numeric.gradients import expected_derivative_gradients, hermite_coefficient_gradients
 from numeric.inputs import Gaussian
 from numeric.isserlis import (
     gaussian_moment,
@@ -32,9 +33,11 @@ __all__ = [
     "activation",
     "activation_names",
     "approximate",
+    "expected_derivative_gradients",
     "expected_derivatives",
     "gaussian_moment",
     "gaussian_moments",
+    "hermite_coefficient_gradients",
     "hermite_coefficients",
     "hermite_master_coefficients",
     "master_coefficients",

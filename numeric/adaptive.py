@@ -474,5 +474,28 @@ def integrate_derivatives(derivatives, parameters, mean, std, cuts, jumps, out, 
         error = _over_power(totals[ERROR, k] + totals[ROUNDING, k], std, m) + boundary[ROUNDING, k]
         size = _over_power(totals[SIZE, k], std, m) + boundary[SIZE, k]
         out[k] = _over_power(totals[VALUE, k], std, m) + boundary[VALUE, k]
+        boundary[ERROR, k], boundary[SIZE, k] = error, size
         worst = max(worst, _ratio(error, size))
+    return worst
+
+
+@device
+def integrate_slopes(value, derivatives, parameters, mean, std, cuts, jumps, out, work, more):
+    """`integrate_derivatives`, or for s ≥ 1 h_k/s^k where its error is smaller: E σ^(k) and the jumps may cancel there.
+
+    `work` is the workspace of `integrate`, `more` that of `integrate_derivatives`.
+    """
+    worst = integrate_derivatives(derivatives, parameters, mean, std, cuts, jumps, out, more)
+    if not std >= 1.0:
+        return worst
+    _integrals(_store_one, value, parameters, mean, std, cuts, work)
+    totals, known = work[2], more[1][0]
+    worst = 0.0
+    for k in range(out.size):
+        error = _over_power(totals[ERROR, k] + totals[ROUNDING, k], std, k)
+        if error <= known[ERROR, k]:
+            out[k] = _over_power(totals[VALUE, k], std, k)
+            worst = max(worst, _ratio(totals[ERROR, k] + totals[ROUNDING, k], totals[SIZE, k]))
+        else:
+            worst = max(worst, _ratio(known[ERROR, k], known[SIZE, k]))
     return worst

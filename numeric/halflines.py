@@ -19,7 +19,7 @@ and the integrals of τ^i/i! are the T_i(v) of `scaled_ladder`.
 from typing import Any
 
 from numeric.jit import device
-from numeric.special import FARTHEST, INV_SQRT_2PI, Phi_phi, exp_tilted, expm1, gauss, scaled_ladder, upper_half
+from numeric.special import INV_SQRT_2PI, Phi_phi, exp_tilted, expm1, gauss, product_rest, scaled_ladder
 
 ORDER = 8
 # Gauss-Legendre on [0, 1]: an interval of at most one standard deviation needs no more
@@ -36,22 +36,6 @@ def Phi_between(u, a):
     total += WEIGHTS[2] * (gauss(u + a * NODES[2]) + gauss(u + a * (1.0 - NODES[2])))
     total += WEIGHTS[3] * (gauss(u + a * NODES[3]) + gauss(u + a * (1.0 - NODES[3])))
     return INV_SQRT_2PI * a * total
-
-
-@device
-def product_rest(x, y):
-    """x·y less its rounded value."""
-    x_high, y_high = upper_half(x), upper_half(y)
-    x_low, y_low = x - x_high, y - y_high
-    rounded = x * y
-    return ((x_high * y_high - rounded) + x_high * y_low + x_low * y_high) + x_low * y_low
-
-
-@device
-def slip(u, shifted, sigma):
-    """|shifted/σ| less |u|, u being the rounded quotient; 0 beyond ±40."""
-    rest = ((shifted - u * sigma) - product_rest(u, sigma)) / sigma
-    return (rest if u > 0.0 else -rest) if abs(u) < FARTHEST else 0.0
 
 
 @device
@@ -109,5 +93,9 @@ def _compile(name: str, shift: int, about: str) -> Any:
     return device(function)
 
 
-half_line = _compile("half_line", 0, "P_0, …, P_8; u within ±40, density φ(u), `free_u` u itself, shift λ(μ−c), and `rest` from `tilt_rest`.")
+half_line = _compile(
+    "half_line",
+    0,
+    "P_0, …, P_8; u within ±40, density φ(u), `free_u` u itself, shift λ(μ−c), and `rest` from `tilt_rest`.",
+)
 half_line_times_t = _compile("half_line_times_t", 1, "R_0, …, R_8, arguments as in `half_line`.")

@@ -110,7 +110,9 @@ def _overflow(act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarr
     finite = np.isfinite(rows)
     if finite[:, 0].all():
         first = int(np.argmin(finite.all(axis=0)))
-        raise OverflowError(f"order: {rows.shape[1] - 1} is beyond double precision, from k = {first} on; ask for less.")
+        raise OverflowError(
+            f"order: {rows.shape[1] - 1} is beyond double precision, from k = {first} on; ask for less."
+        )
     i = int(np.argmin(finite[:, 0]))
     raise OverflowError(
         f"std: the mean of {act.name!r} is beyond double precision for {int((~finite[:, 0]).sum())} of {std.size} pairs, "

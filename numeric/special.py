@@ -433,6 +433,25 @@ def scaled_ladder(v):
 
 
 @device
+def product_rest(x, y):
+    """x·y less its rounded value."""
+    x_high, y_high = upper_half(x), upper_half(y)
+    x_low, y_low = x - x_high, y - y_high
+    rounded = x * y
+    return ((x_high * y_high - rounded) + x_high * y_low + x_low * y_high) + x_low * y_low
+
+
+@device
+def slip(u, mean, c, sigma):
+    """|(μ − c)/σ| less |u|, u being that quotient as rounded; 0 beyond ±40."""
+    shifted = mean - c
+    seen = shifted - mean
+    lost = (mean - (shifted - seen)) - (c + seen)
+    rest = ((shifted - u * sigma) - product_rest(u, sigma) + lost) / sigma
+    return (rest if u > 0.0 else -rest) if abs(u) < FARTHEST else 0.0
+
+
+@device
 def derivatives_of_Phi(u, d):
     """d[m] = Φ^(m)(u) for 1 ≤ m < d.size: Φ^(m+1) = −u Φ^(m) − (m − 1) Φ^(m−1)."""
     d[1] = Phi_phi(u)[1]

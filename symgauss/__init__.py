@@ -8,6 +8,7 @@ mu*Phi(mu/sigma) + sigma*phi(mu/sigma)
 
 from symgauss import catalogue
 from symgauss.families import S, c, m, m_x, v_x
+from symgauss.growth import GrowsTooFast, check_growth
 from symgauss.hermite import expected_derivatives, hermite_coefficients
 from symgauss.isserlis import gaussian_moment, isserlis_partitions, prove_moment
 from symgauss.master import (
@@ -18,6 +19,7 @@ from symgauss.master import (
 )
 from symgauss.mean import gaussian_mean
 from symgauss.pieces import NoClosedForm
+from symgauss.plugins import BrokenPlugin
 from symgauss.proof import prove_mean
 from symgauss.record import Activation, UnknownActivation, activation, activation_names, register
 from symgauss.symbols import He, Phi, mu, mu_1, mu_2, phi, rho, sigma, sigma_1, sigma_2, x
@@ -27,6 +29,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "BrokenPlugin",
+    "GrowsTooFast",
     "He",
     "NoClosedForm",
     "Phi",
@@ -38,6 +42,7 @@ __all__ = [
     "activation_names",
     "c",
     "catalogue",
+    "check_growth",
     "expected_derivatives",
     "gaussian_mean",
     "gaussian_moment",

@@ -282,4 +282,4 @@ def _refusal(act: Activation, side: int, coefficient: str = "") -> GrowsTooFast:
 
 
 def _name(act: Activation) -> str:
-    return str(act.formula) if act.name == "expression" else f"{act} = {act.formula}"
+    return str(act.formula) if act.name == "expression" else f"{act.label} = {act.formula}"

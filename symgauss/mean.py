@@ -16,10 +16,11 @@ from itertools import pairwise
 import sympy
 from sympy import Dummy, Expr, I, S, exp, sqrt
 
+from symgauss.growth import check_growth
 from symgauss.normal import tidy
 from symgauss.pieces import NoClosedForm, Pieces, pieces
 from symgauss.record import Activation, as_activation
-from symgauss.symbols import Phi, mu, phi, sigma
+from symgauss.symbols import Phi, mu, phi, sigma, x
 from symgauss.terms import Shape, terms
 
 _m = Dummy("m", real=True)
@@ -30,21 +31,42 @@ def gaussian_mean(act: Activation | Expr | str) -> Expr:
     """E σ(Y) for Y ~ N(mu, sigma²), as an expression in `mu`, `sigma` and the activation's symbolic parameters.
 
     `act` is an Activation, a registered name, or an expression in `x`. Raises `NoClosedForm` with the reason
-    when the activation is outside polynomial × exp(quadratic) × {1, step, Φ(affine)}, sin and cos.
+    when the activation is outside polynomial × exp(quadratic) × {1, step, Φ(affine)}, sin and cos; when it is no
+    function with a mean for every sigma, `GrowsTooFast` or ValueError, as `check_growth` does.
 
     >>> gaussian_mean("relu")
     mu*Phi(mu/sigma) + sigma*phi(mu/sigma)
     """
-    return _mean(as_activation(act))
+    found = _mean(as_activation(act))
+    if isinstance(found, Exception):
+        raise type(found)(*found.args)
+    return found
 
 
 @cache
-def _mean(act: Activation) -> Expr:
+def _mean(act: Activation) -> Expr | NoClosedForm | ValueError:
+    """The mean, or what to raise."""
     try:
         split = pieces(act.formula, act.conditions)
         return tidy(sum(_contributions(split), S.Zero))
     except NoClosedForm as reason:
-        raise NoClosedForm(f"{act}: {reason}") from None
+        return _without_mean(act) or NoClosedForm(f"{act.label}: {reason}")
+
+
+def _without_mean(act: Activation) -> ValueError | None:
+    """Why there is no mean for every sigma; what has a closed form never gets here.
+
+    Symbolic parameters stay unmeasured: which of their values will be used is not known.
+    """
+    if act.formula.free_symbols - {x}:
+        return None
+    try:
+        check_growth(act)
+    except ValueError as refusal:
+        return refusal.with_traceback(None)
+    except (ArithmeticError, AttributeError, NameError, NotImplementedError, TypeError):
+        pass  # a function without numbers, which cannot be measured
+    return None
 
 
 def _contributions(split: Pieces) -> Iterator[Expr]:

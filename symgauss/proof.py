@@ -5,6 +5,7 @@ a point is found at which the formula is wrong, and *unproved* otherwise (the me
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import sympy
 from sympy import Basic, Expr
@@ -13,6 +14,7 @@ from sympy.concrete.expr_with_limits import ExprWithLimits
 from symgauss import witness
 from symgauss.heat import MeanForm
 from symgauss.mean import gaussian_mean
+from symgauss.pieces import NoClosedForm
 from symgauss.record import Activation, as_activation
 from symgauss.surds import Outside
 from symgauss.symbols import exact, mu, sigma, x
@@ -23,8 +25,8 @@ def prove_mean(act: Activation | Expr | str, mean: Expr | None = None) -> Proof:
     """Prove or refute that `mean` (by default `gaussian_mean(act)`) is E σ(mu + sigma Z).
 
     Parameters that the activation holds as symbols stay symbols: the proof is for all their values. Raises
-    `NoClosedForm` when there is no formula to test, TypeError or ValueError when `mean` is not an expression
-    in mu, sigma and the activation's symbolic parameters.
+    `NoClosedForm` when there is no formula to test, `GrowsTooFast` when there is no mean, TypeError or ValueError
+    when `mean` is not an expression in mu, sigma and the activation's symbolic parameters.
 
     >>> prove_mean("relu").status, prove_mean("relu", mu / 2).status
     ('proved', 'refuted')
@@ -33,8 +35,10 @@ def prove_mean(act: Activation | Expr | str, mean: Expr | None = None) -> Proof:
     mean = gaussian_mean(act) if mean is None else _checked(act, mean)
     steps = _conditions(act, mean)
     if any(step.status != "proved" for step in steps):
+        with suppress(NoClosedForm):
+            gaussian_mean(act)  # refuses what has no mean at all
         steps = _with_witness(act, mean, steps)
-    return Proof(f"{act}: mean", mean, tuple(steps))
+    return Proof(f"{act.label}: mean", mean, tuple(steps))
 
 
 def _checked(act: Activation, mean: Expr) -> Expr:

@@ -11,13 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from keyword import iskeyword
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sympy
 from sympy import Dict, Expr, Rational, S, Symbol
 from sympy.core.relational import Relational
 
 from symgauss.symbols import exact, mu, sigma, x
+
+if TYPE_CHECKING:
+    from symgauss.describe import Description
 
 
 class UnknownActivation(ValueError):
@@ -98,14 +101,33 @@ class Activation:
                 raise TypeError(f"{self.name} has no parameter {name!r}; its parameters are: {valid}.")
         return replace(self, parameters=dict(self.parameters) | {symbols[k]: v for k, v in values.items()})
 
-    def __str__(self) -> str:
+    @property
+    def label(self) -> str:
+        """The name with the parameters' values, as messages have it: `leaky_relu(negative_slope=1/5)`."""
         if not self.parameters:
             return self.name
         values = sorted((str(k), str(v)) for k, v in self.parameters.items())
         return f"{self.name}({', '.join(f'{k}={v}' for k, v in values)})"
 
+    def __str__(self) -> str:
+        """Formula, mean, Hermite coefficients, proof and evaluation; computed when first asked for, never raising."""
+        return str(_describe(self))
+
+    def __format__(self, spec: str) -> str:
+        """In an f-string an activation is its label, so that a message stays a line."""
+        return format(self.label, spec)
+
     def __repr__(self) -> str:
-        return f"<Activation {self}: {self.formula}>"
+        return f"<Activation {self.label}: {self.formula}>"
+
+    def _repr_latex_(self) -> str:
+        return _describe(self).latex()
+
+
+def _describe(act: Activation) -> "Description":
+    from symgauss.describe import description  # everything else is built on this module
+
+    return description(act)
 
 
 def _parameter(symbol: Any) -> Symbol:
@@ -160,9 +182,16 @@ def register(record: Activation, *aliases: str) -> Activation:
     return record
 
 
-def activation_names() -> tuple[str, ...]:
-    """The registered names, sorted, without aliases."""
+def registered_names() -> tuple[str, ...]:
+    """The names in the registry, sorted, without aliases: the catalogue and what `register` was given."""
     return tuple(sorted(_registry))
+
+
+def activation_names() -> tuple[str, ...]:
+    """The names that `activation` knows, sorted, without aliases: the registry's and those of installed plugins."""
+    from symgauss import plugins
+
+    return tuple(sorted({*_registry, *plugins.names()} - set(_aliases)))
 
 
 def aliases() -> dict[str, str]:
@@ -173,21 +202,33 @@ def aliases() -> dict[str, str]:
 def activation(name: str | Activation, **parameters: Any) -> Activation:
     """The activation called `name` (or an alias), with parameter values if given.
 
-    An `Activation` comes back as it is (with `parameters` put in). Raises `UnknownActivation` with the nearest
-    names, and TypeError for a parameter that the activation does not have.
+    An `Activation` comes back as it is (with `parameters` put in). Names in the registry, the catalogue's first of
+    all, win over those of installed packages (see `symgauss.plugins`), which are imported only when asked for.
+
+    Raises
+    ------
+    UnknownActivation: no such name; the message suggests the nearest.
+    BrokenPlugin: an installed package promises the name and does not keep it.
+    TypeError: a parameter that the activation does not have.
     """
     if isinstance(name, Activation):
         return name.with_parameters(**parameters) if parameters else name
     if not isinstance(name, str):
         raise TypeError(f"activation() takes a name or an Activation, got {name!r} of type {type(name).__name__}.")
-    record = _registry.get(_aliases.get(name, name))
+    record = _registry.get(_aliases.get(name, name)) or _plugged_in(name)
     if record is None:
-        near = difflib.get_close_matches(name.lower(), [*_registry, *_aliases], n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name.lower(), [*activation_names(), *_aliases], n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(activation_names())}."
         raise UnknownActivation(
             f"There is no activation {name!r}; {hint} Define your own with symgauss.Activation(name, expression in x)."
         )
     return record.with_parameters(**parameters) if parameters else record
+
+
+def _plugged_in(name: str) -> Activation | None:
+    from symgauss import plugins  # on demand: most names are in the registry
+
+    return plugins.find(name)
 
 
 def as_activation(act: "str | Activation | Expr") -> Activation:

@@ -14,10 +14,10 @@ from math import log
 
 import numpy as np
 
-from numeric.halflines import half_line, slip, tilt_rest
+from numeric.halflines import half_line, tilt_rest
 from numeric.jit import device
 from numeric.quadrature import trapezoidal
-from numeric.special import Phi_phi, exp, expm1, log1p
+from numeric.special import Phi_phi, exp, expm1, log1p, slip
 
 NAME = 'logsigmoid'
 FORMULA = '-log(1 + exp(-x))'
@@ -71,6 +71,8 @@ Y_WEIGHTS = np.array((
     -1.0265531987051188e-20, -1.928031961004259e-21, -4.248787544606191e-22, -1.1034049745609207e-22,
     -3.3648407123328494e-23, -1.181798091170068e-23, -4.497634118228743e-24, -1.4494979383810496e-24
 ))
+# h_k needs the first of them, g_k all
+COUNTING = 64
 
 
 @device
@@ -84,7 +86,7 @@ def value(x):
 def asymptote(mu, sigma):
     u = min(max(mu/sigma, -40.0), 40.0)
     # rounding moved |u| by this much; Φ and φ are taken where it was
-    moved = slip(u, mu, sigma)
+    moved = slip(u, mu, 0, sigma)
     Phi, phi_u = Phi_phi(-abs(u))
     d1 = phi_u - phi_u*abs(u)*moved
     phi = d1
@@ -144,17 +146,14 @@ def pointwise(x):
     t3 = -v/t1**2
     t4 = v*w
     t5 = t4/t1**3
-    t6 = v**2
-    t7 = -v*(t6 - 4*v + 1)/t1**4
-    t8 = v - 10
-    t9 = t4/t1**5
-    t10 = v**4
-    t11 = v**3
-    t12 = -v*(t10 - 26*t11 + 66*t6 - 26*v + 1)/t1**6
-    t13 = v - 56
-    t14 = t4/t1**7
-    t15 = -v*(1191*t10 - 2416*t11 + 1191*t6 + v**6 - 120*v**5 - 120*v + 1)/t1**8
-    return (t0 + x if x < 0.0 else t0), (t2 if x < 0.0 else t2*v), t3, (-t5 if x < 0.0 else t5), t7, (t9*(-t8*v - 1) if x < 0.0 else t9*(t8*v + 1)), t12, (t14*(v*(v*(-t13*v - 246) + 56) - 1) if x < 0.0 else t14*(v*(v*(t13*v + 246) - 56) + 1)), t15
+    t6 = v*(v*(4 - v) - 1)/t1**4
+    t7 = v - 10
+    t8 = t4/t1**5
+    t9 = v*(v*(v*(v*(26 - v) - 66) + 26) - 1)/t1**6
+    t10 = v - 56
+    t11 = t4/t1**7
+    t12 = v*(v*(v*(v*(v*(v*(120 - v) - 1191) + 2416) - 1191) + 120) - 1)/t1**8
+    return (t0 + x if x < 0.0 else t0), (t2 if x < 0.0 else t2*v), t3, (-t5 if x < 0.0 else t5), t6, (t8*(-t7*v - 1) if x < 0.0 else t8*(t7*v + 1)), t9, (t11*(v*(v*(-t10*v - 246) + 56) - 1) if x < 0.0 else t11*(v*(v*(t10*v + 246) - 56) + 1)), t12
 
 
 @device

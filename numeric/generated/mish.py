@@ -14,10 +14,10 @@ from math import log
 
 import numpy as np
 
-from numeric.halflines import half_line, half_line_times_t, slip, tilt_rest
+from numeric.halflines import half_line, half_line_times_t, tilt_rest
 from numeric.jit import device
 from numeric.quadrature import trapezoidal
-from numeric.special import Phi_phi, exp, tanh
+from numeric.special import Phi_phi, exp, slip, tanh
 
 NAME = 'mish'
 FORMULA = 'x*tanh(log(exp(x) + 1))'
@@ -82,6 +82,8 @@ Y_WEIGHTS = np.array((
     1.2531227825844042e-24, 4.751888590206947e-25, 1.986430955866192e-25, 8.928377179618066e-26,
     4.0419434068243884e-26, 1.4359945924769804e-26
 ))
+# h_k needs the first of them, g_k all
+COUNTING = 86
 
 
 @device
@@ -97,7 +99,7 @@ def value(x):
 def asymptote(mu, sigma):
     u = min(max(mu/sigma, -40.0), 40.0)
     # rounding moved |u| by this much; Φ and φ are taken where it was
-    moved = slip(u, mu, sigma)
+    moved = slip(u, mu, 0, sigma)
     Phi, phi_u = Phi_phi(-abs(u))
     d1 = phi_u - phi_u*abs(u)*moved
     phi = d1

@@ -30,6 +30,4 @@ celu = register(
 # The two constants make mean 0 and variance 1 a fixed point (Klambauer et al., arXiv 1706.02515); digits as in torch.
 SELU_ALPHA = Rational("1.6732632423543772848170429916717")
 SELU_SCALE = Rational("1.0507009873554804934193349852946")
-selu = register(
-    Activation("selu", SELU_SCALE * Piecewise((x, x > 0), (SELU_ALPHA * (sympy.exp(x) - 1), True)))
-)
+selu = register(Activation("selu", SELU_SCALE * Piecewise((x, x > 0), (SELU_ALPHA * (sympy.exp(x) - 1), True))))

@@ -28,4 +28,3 @@ gelu_tanh = register(
 )
 
 softsign = register(Activation("softsign", x / (1 + Abs(x))))
-

@@ -31,7 +31,7 @@ def loops(how: Evaluation, formulas: str) -> str:
         if isinstance(how, Plan):
             sections += _block_loops(how, kind)
         if isinstance(how, Rule):
-            sections += _quadrature_loops(kind)
+            sections += _quadrature_loops(kind, how.falls is not None)
         if isinstance(how, Plan) and how.any_order:
             sections.append(_any_order(how, kind))
         if integrates_beyond(how):
@@ -51,7 +51,9 @@ def _taken(how: Evaluation) -> Iterator[str]:
     if isinstance(how, Plan):
         yield from KINDS
     if isinstance(how, Rule):
-        yield from ("SWITCH", "Z", "Z_WEIGHTS", "Y", "Y_WEIGHTS", "asymptote")
+        yield from ("SWITCH", "Z", "Z_WEIGHTS", "Y", "Y_WEIGHTS", "COUNTING", "asymptote")
+        if how.falls is not None:
+            yield from ("FAR", "FAR_WEIGHTS", "flat", "peak")
     if integrates_beyond(how):
         yield from ("cuts", "jumps", "pointwise")
 
@@ -78,17 +80,22 @@ def _block_loops(how: Plan, name: str) -> list[str]:
     return found
 
 
-def _quadrature_loops(name: str) -> list[str]:
+def _quadrature_loops(name: str, follows: bool) -> list[str]:
     """Blocks again; first come the pairs of the narrow regime, then those of the wide one."""
     return [
-        function("loop", f"{name}_loop_{order}", "mean, std, out, rows", _quadrature_block(name, order))
+        function("loop", f"{name}_loop_{order}", "mean, std, out, rows", _quadrature_block(name, order, follows))
         for order in (2, UNROLLED)
     ]
 
 
-def _quadrature_block(name: str, order: int) -> Lines:
+def _quadrature_block(name: str, order: int, follows: bool) -> Lines:
     every = range(order + 1)
-    narrow = _narrow_hermite(order) if name == "hermite" else _narrow_derivatives(order)
+    if name == "derivatives":
+        narrow = _narrow_derivatives(order, *(("FAR", "FAR_WEIGHTS") if follows else ("Z", "Z_WEIGHTS")))
+    elif follows:
+        narrow = _narrow_following(order) + (_narrow_by_derivatives(order) if order > 2 else [])
+    else:
+        narrow = _narrow_hermite(order)
     asymptotes = ", ".join(f"a{k}" for k in every)
     chosen = "" if order == UNROLLED else f"[:{order + 1}]"
     lines = [
@@ -102,10 +109,11 @@ def _quadrature_block(name: str, order: int) -> Lines:
         "    # views, because an index that does not start at 0 might be negative, and nothing would vectorise",
         "    m, s, r = mu[few:all], sigma[few:all], inverse[few:all]",
         *(f"    wide{k} = rows[{k}, few:all]" for k in every),
-        "    for j in range(Y.size):",
+        f"    for j in range({'COUNTING' if name == 'hermite' else 'Y.size'}):",
         "        y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI",
         "        for i in range(m.size):",
-        "            z = (y - m[i])*r[i]",
+        # far out in a tail that only nodes see, one rounding more of z would cost z² of them
+        f"            z = (y - m[i]){'/s[i]' if follows else '*r[i]'}",
         "            p0 = weight*r[i]*gauss(z)",
         *(f"            {line}" for line in _hermite_recurrence("p", order)),
         *(f"            wide{k}[i] += p{k}" for k in every),
@@ -140,13 +148,48 @@ def _narrow_hermite(order: int) -> Lines:
     ]
 
 
-def _narrow_derivatives(order: int) -> Lines:
+def _narrow_following(order: int) -> Lines:
+    """The same around the peak of each pair."""
+    return [
+        "    for i in range(few):",
+        "        inverse[i] = peak(mu[i], sigma[i])",
+        "    for j in range(Z.size):",
+        "        node, weight = Z[j], (Z[1] - Z[0])*INV_SQRT_2PI",
+        "        for i in range(few):",
+        "            z = inverse[i] + node",
+        "            p0 = weight*gauss(z)*value(mu[i] + sigma[i]*z)",
+        *(f"            {line}" for line in _hermite_recurrence("p", order)),
+        *(f"            rows[{k}, i] += p{k}" for k in range(order + 1)),
+    ]
+
+
+def _narrow_by_derivatives(order: int) -> Lines:
+    """s^k Σ w_j σ^(k)(μ + s z_j): where σ falls off steeply, rounding μ + s z_j would show in Σ σ He_k."""
+    every = range(order + 1)
+    return [
+        "    for i in range(few):",
+        "        if flat(mu[i], sigma[i]):",
+        "            rows[:, i] = 0.0",
+        "            for j in range(FAR.size):",
+        f"                {', '.join(f'f{k}' for k in every)} = pointwise(mu[i] + sigma[i]*FAR[j])",
+        "                weight = FAR_WEIGHTS[j]",
+        *(f"                rows[{k}, i] += weight*f{k}" for k in every),
+        "            power = 1.0",
+        *(
+            line
+            for k in range(1, order + 1)
+            for line in ("            power *= sigma[i]", f"            rows[{k}, i] *= power")
+        ),
+    ]
+
+
+def _narrow_derivatives(order: int, nodes: str, weights: str) -> Lines:
     """Σ w_j σ^(k)(μ + s z_j)."""
     every = range(order + 1)
     chosen = "" if order == UNROLLED else f"[:{order + 1}]"
     return [
-        "    for j in range(Z.size):",
-        "        z, weight = Z[j], Z_WEIGHTS[j]",
+        f"    for j in range({nodes}.size):",
+        f"        z, weight = {nodes}[j], {weights}[j]",
         "        for i in range(few):",
         f"            {', '.join(f'f{k}' for k in every)} = pointwise(mu[i] + sigma[i]*z){chosen}",
         *(f"            rows[{k}, i] += weight*f{k}" for k in every),
@@ -177,20 +220,11 @@ def _integrated(how: Evaluation, name: str) -> str:
     if name == "hermite":
         lines += ["for i in range(mean.size):", f"    errors[i] = {by_value}"]
     else:
-        by_derivatives = f"integrate_derivatives(pointwise, {values}, mean[i], std[i], cut, height, out[i], more)"
         lines += [
             f"height = jumps({inside})",
             f"more = workspace(out.shape[1], {UNROLLED + 1}, cut)",
             "for i in range(mean.size):",
-            "    # E σ^(k) cancels for wide s, and h_k/s^k for narrow s",
-            "    if std[i] < 1.0:",
-            f"        errors[i] = {by_derivatives}",
-            "    else:",
-            f"        errors[i] = {by_value}",
-            "        power = 1.0",
-            "        for k in range(1, out.shape[1]):",
-            "            power /= std[i]",
-            "            out[i, k] *= power",
+            f"    errors[i] = integrate_slopes(value, pointwise, {values}, mean[i], std[i], cut, height, out[i], work, more)",
         ]
     return function("loop", f"{name}_integrated", arguments(how, "mean", "std", "out", "errors"), lines)
 

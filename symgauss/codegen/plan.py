@@ -110,7 +110,9 @@ def _families(act: Activation, split: Pieces) -> tuple[Family, ...]:
 
 def _piecewise_polynomial(act: Activation, split: Pieces) -> tuple[Family, ...]:
     if len(split.breakpoints) == 1 and split.smooth[0] == 0:
-        return (_jump(act, split),)
+        ladder = _jump(act, split)
+        # several powers of x − c may cancel right of c, where kinks count from the piece itself
+        return (ladder,) if len(ladder.ladder.terms) == 1 else (Kinks(split.breakpoints, split.smooth),)
     if len(split.breakpoints) == 2 and split.smooth[0] == 0 == split.smooth[-1]:
         raise NoKernel(
             f"{act.name} is zero but between {' and '.join(map(str, split.breakpoints))}, where tails cancel."

@@ -24,6 +24,7 @@ from symgauss.tails import NoTails, Tail, pole_distance, tails, v
 
 # 1 − v, from expm1
 _less = Symbol("w", nonnegative=True)
+_rate = Symbol("rate", positive=True)
 # Where a Taylor polynomial takes over, in units of its radius of convergence, and its length: 4⁻³⁶ with room for
 # the powers of k that eight derivatives bring.
 TAYLOR_REACH, TAYLOR_TERMS = 0.25, 38
@@ -80,7 +81,10 @@ class Pointwise:
 
     def _on_half_lines(self, orders: Sequence[int]) -> Lines:
         assert self.tails is not None
-        sides = [[_without_cancellation(_derivative(tail, k)) for k in orders] for tail in self.tails]
+        sides = [
+            [_without_cancellation(_derivative(tail, k)).xreplace({_rate: tail.rate}) for k in orders]
+            for tail in self.tails
+        ]
         exponent = _exponent(self.tails[0])
         lines = [f"v = exp({exponent})"]
         if any(f.has(_less) for side in sides for f in side):
@@ -98,7 +102,7 @@ class Pointwise:
     def _on_pieces(self, orders: Sequence[int]) -> Lines:
         lines: Lines = []
         for i, smooth in enumerate(self.split.smooth):
-            exprs = [sympy.diff(smooth, x, k) for k in orders]
+            exprs = [_derivative_as_written(smooth, k) for k in orders]
             shared, (values,) = _shared([exprs])
             block = [*shared, f"return {', '.join(values)}"]
             if i < len(self.split.breakpoints):
@@ -141,22 +145,24 @@ def _half_lines(smooth: Expr) -> tuple[Tail, Tail] | None:
 
 @dataclass(frozen=True)
 class Composed(Tail):
-    """A tail in v = exp(−rate·|p(x)|) for an increasing polynomial p with p(0) = 0, such as the tanh of a cubic."""
+    """A tail in v = exp(−rate·|p(x)|) for an increasing polynomial p with p(0) = 0, such as the tanh of a cubic.
+
+    Its derivatives contain the symbol `_rate` for the rate, so that their coefficients are rational.
+    """
 
     inner: Expr = x
 
     def derivative(self, k: int) -> Expr:
         """By polynomials over powers of one denominator: N/Qᵐ becomes (N′Q − m N Q′)/Qᵐ⁺¹."""
-        rate = sympy.Dummy("rate")
-        numerator, denominator = (Poly(e, x, v, rate) for e in sympy.fraction(sympy.together(self.function)))
-        slope = Poly(-self.side * rate * sympy.diff(self.inner, x) * v, x, v, rate)
+        numerator, denominator = (Poly(e, x, v, _rate) for e in sympy.fraction(sympy.together(self.function)))
+        slope = Poly(-self.side * _rate * sympy.diff(self.inner, x) * v, x, v, _rate)
 
         def along(p: Poly) -> Poly:
             return p.diff(x) + p.diff(v) * slope
 
         for m in range(1, k + 1):
             numerator = along(numerator) * denominator - numerator * along(denominator) * m
-        return sympy.collect(numerator.as_expr(), x).xreplace({rate: self.rate}) / denominator.as_expr() ** (k + 1)
+        return numerator.as_expr() / denominator.as_expr() ** (k + 1)
 
 
 def _of_one_polynomial(smooth: Expr) -> tuple[Tail, Tail] | None:
@@ -181,9 +187,7 @@ def _of_one_polynomial(smooth: Expr) -> tuple[Tail, Tail] | None:
         return None
     if any(tail.function.has(x) for tail in found):
         return None
-    left, right = (
-        Composed(tail.side, tail.rate, tail.function.xreplace({stands_for_x: x}), inner) for tail in found
-    )
+    left, right = (Composed(tail.side, tail.rate, tail.function.xreplace({stands_for_x: x}), inner) for tail in found)
     return left, right
 
 
@@ -202,6 +206,12 @@ def _chosen(left: str, right: str, test: str) -> str:
     return left if left == right else f"({left} if {test} else {right})"
 
 
+def _derivative_as_written(smooth: Expr, k: int) -> Expr:
+    """σ^(k) of a piece; the terms of a rational function's would cancel where it is small."""
+    derivative = sympy.diff(smooth, x, k)
+    return sympy.factor(derivative) if k and derivative.is_rational_function(x) else derivative
+
+
 def _exponent(tail: Tail) -> str:
     """log v, for both sides."""
     inner = tail.inner if isinstance(tail, Composed) else x
@@ -215,10 +225,10 @@ def _derivative(tail: Tail, k: int) -> Expr:
 
 def _without_cancellation(expr: Expr) -> Expr:
     """Zeros at v = 1, that is x = 0, as powers of w = 1 − v: in each coefficient of a power of x."""
-    if expr.has(sympy.log) or not expr.has(v) or expr.atoms(sympy.NumberSymbol):
+    if expr.has(sympy.log) or not expr.has(v):
         return expr
     numerator, denominator = sympy.fraction(sympy.together(expr))
-    if not numerator.is_polynomial(x, v) or not numerator.subs(v, 1).equals(0) and not numerator.has(x):
+    if not numerator.is_polynomial(x, v):
         return expr
     total = S.Zero
     for (i,), coefficient in Poly(numerator, x).terms():
@@ -226,7 +236,7 @@ def _without_cancellation(expr: Expr) -> Expr:
         while part.degree() > 0 and part.eval(1) == 0:
             part, power = part.quo(Poly(1 - v, v)), power + 1
         low = min(m for (m,), _ in part.terms())
-        inside = sympy.horner(sympy.expand(part.as_expr() / v**low))
+        inside = sympy.horner(sympy.expand(part.as_expr() / v**low), wrt=v)
         total += x**i * v**low * _less**power * inside
     return total / denominator
 

@@ -35,9 +35,14 @@ EXPONENTIALS, REACH, NODES = 4, 10, 32
 # The trapezoidal rule in z, for s up to d/π: e^{−2πd/(s·step)} and e^{−2π²/step²} are below 1e-18.
 STEP, COUNT = 0.4, 26
 # The blend: Φ(κy), the trapezoidal rule in y, and where r is below 1e-17 or beneath anything that counts.
-KAPPA, BLEND_STEP, BLEND_FROM, BLEND_TO = sympy.Rational(3, 2), sympy.Rational(2, 5), -34, 22
+KAPPA, BLEND_STEP, BLEND_FROM, BLEND_TO = sympy.Rational(3, 2), sympy.Rational(3, 10), -54, 54
 BLEND_SWITCH = 0.8
-DIGITS = 50
+# Beyond this node the remainder is below 1e-20, and counts only in derivatives, where nothing larger is left.
+BLEND_COUNTS_TO = 30
+# All of the line on which φ is a number: the tails of derivatives may have their mass anywhere on it.
+FARTHEST_COUNT = 98
+# 1 + tanh loses as many digits as the remainder is small: 140 at the outermost node of a blend.
+DIGITS, BLEND_DIGITS = 50, 220
 
 
 @dataclass(frozen=True)
@@ -46,15 +51,18 @@ class Rule:
 
     pointwise: Pointwise
     reason: str
-    # A, as families and as an expression in x
+    # A
     families: tuple[Family, ...]
-    asymptote: Expr
     nodes: tuple[float, ...]
     weights: tuple[float, ...]
     switch: float
     step: float
     count: int
     about: str
+    # how many of the nodes h_k needs; g_k needs all
+    counting: int
+    # log|σ| is about −rate·p(|x|) for μ < 0: where the narrow rule finds its mass, if that is not around μ
+    falls: Expr | None = None
 
     @property
     def activation(self) -> Activation:
@@ -71,9 +79,11 @@ def make_rule(act: Activation, reason: str) -> Rule:
     pointwise = Pointwise(act)
     if pointwise.split.breakpoints:
         raise NoKernel(f"{act.name} is not smooth at {pointwise.split.breakpoints[0]}.")
-    if pointwise.tails is not None and not isinstance(pointwise.tails[0], Composed):
-        return _with_exponentials(pointwise, reason)
-    return _with_blend(pointwise, reason)
+    if pointwise.tails is None:
+        raise NoKernel(f"{act.name}: no function of exponentials whose tails are known.")
+    if isinstance(pointwise.tails[0], Composed):
+        return _with_blend(pointwise, reason)
+    return _with_exponentials(pointwise, reason)
 
 
 def _with_exponentials(pointwise: Pointwise, reason: str) -> Rule:
@@ -98,13 +108,13 @@ def _with_exponentials(pointwise: Pointwise, reason: str) -> Rule:
         pointwise,
         reason,
         (half_lines,),
-        S.Zero,
         tuple(nodes),
         tuple(weights),
         switch,
         STEP,
         COUNT,
         about,
+        len(nodes),
     )
 
 
@@ -133,7 +143,7 @@ def _remainder_nodes(tail: Tail, switch: float) -> tuple[list[float], list[float
     count = max(NODES, round(NODES * reach / (10 * switch)))
     remainder = tail.function - tail.asymptote
     for j in range(1, EXPONENTIALS + 1):
-        remainder -= tail.term(j) * v ** j
+        remainder -= tail.term(j) * v**j
     function = sympy.lambdify((x, v), remainder, "mpmath")
     nodes, weights = [], []
     with mpmath.workdps(DIGITS):
@@ -164,9 +174,10 @@ def _legendre(count: int) -> list[tuple[Any, Any]]:
 
 def _with_blend(pointwise: Pointwise, reason: str) -> Rule:
     """A = left asymptote + (right − left asymptote) Φ(κy), and r = σ − A on a grid."""
+    assert pointwise.tails is not None and isinstance(pointwise.tails[0], Composed)
     act = pointwise.activation
     function = sympy.lambdify(x, act.formula, "mpmath")
-    with mpmath.workdps(DIGITS):
+    with mpmath.workdps(BLEND_DIGITS):
         left, right = (_straight(act.name, function, side) for side in (-1, 1))
         jump = sympy.expand(right - left)
         ladders = []
@@ -194,7 +205,17 @@ def _with_blend(pointwise: Pointwise, reason: str) -> Rule:
         f"the rest; narrow, sigma < {BLEND_SWITCH}: trapezoidal rule with {2 * COUNT + 1} nodes"
     )
     return Rule(
-        pointwise, reason, tuple(families), left, tuple(nodes), tuple(weights), BLEND_SWITCH, STEP, COUNT, about
+        pointwise,
+        reason,
+        tuple(families),
+        tuple(nodes),
+        tuple(weights),
+        BLEND_SWITCH,
+        STEP,
+        COUNT,
+        about,
+        BLEND_COUNTS_TO - BLEND_FROM + 1,
+        falls=pointwise.tails[0].rate * pointwise.tails[0].inner,
     )
 
 

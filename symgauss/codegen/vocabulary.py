@@ -18,10 +18,11 @@ from symgauss.symbols import Phi, phi
 # What the generated modules import, and from where.
 PRIMITIVES = (
     *("I_1", "I_2", "Phi_phi", "lifted_Phi_phi", "centred_Phi"),
+    "slip",
     *("exp", "exp_tilted", "expm1", "log1p", "tanh", "gauss"),
 )
-HALF_LINES = ("half_line", "half_line_less_one", "half_line_times_t", "slip", "tilt_rest")
-MATH = ("asinh", "atan", "cos", "cosh", "log", "sin", "sinh", "sqrt")
+HALF_LINES = ("half_line", "half_line_less_one", "half_line_times_t", "tilt_rest")
+MATH = ("asinh", "atan", "cos", "cosh", "floor", "log", "sin", "sinh", "sqrt")
 
 
 class _Expm1(sympy.Function):

@@ -43,7 +43,7 @@ def hermite_loop_any(mean, std, out, threshold):
         u = min(max((mu - threshold)/sigma, -40.0), 40.0)
         derivatives_of_Phi(u, d)
         for k in range(9, out.shape[1]):
-            out[i, k] = d[k - 1]*sigma + d[k]*threshold
+            out[i, k] = d[k]*threshold + d[k - 1]*sigma
 
 
 @loop
@@ -73,7 +73,7 @@ def derivatives_loop_any(mean, std, out, threshold):
         u = min(max((mu - threshold)/sigma, -40.0), 40.0)
         derivatives_of_Phi(u, d)
         for k in range(9, out.shape[1]):
-            out[i, k] = over_power(d[k - 1]*sigma + d[k]*threshold, sigma, k)
+            out[i, k] = over_power(d[k]*threshold + d[k - 1]*sigma, sigma, k)
 
 
 @loop

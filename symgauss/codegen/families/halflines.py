@@ -126,7 +126,7 @@ class HalfLines:
     def _gaussian_at_the_breakpoint(self, body: Body) -> None:
         body.let("u", bounded(mu - self.point))
         body.say("rounding moved |u| by this much; Φ and φ are taken where it was")
-        body.let("moved", f"slip(u, {lower(mu - self.point)}, sigma)")
+        body.let("moved", f"slip(u, mu, {lower(self.point)}, sigma)")
         if body.hermite or self.wide:
             body.lines.append("Phi, phi_u = Phi_phi(-abs(u))")
             body.let("d1", "phi_u - phi_u*abs(u)*moved")
@@ -216,7 +216,11 @@ class HalfLines:
             part = self.left if side < 0 else self.right
             where = lower(-side * (mu - self.point))
             u = "-u" if side > 0 else "u"
-            value = f"half_line_less_one({u}, {_in_two_parts(decay.rate)[0]}*({where}), a_{n})" if part.grounded else f"p0_{n}"
+            value = (
+                f"half_line_less_one({u}, {_in_two_parts(decay.rate)[0]}*({where}), a_{n})"
+                if part.grounded
+                else f"p0_{n}"
+            )
             yield _times(f"({lower(decay.height)})*", value) if decay.height != 0 else "0"
             if decay.slope != 0:
                 yield f"({lower(-side * decay.slope * sigma)})*r0_{n}"

@@ -111,8 +111,8 @@ class Kinks:
     def _wide(self, body: Body) -> list[str]:
         """K_0 … K_8 as the piece that μ is in, and the tails beyond the breakpoints."""
         body.say("the piece that μ is in, and the tails beyond the breakpoints, which cannot cancel")
-        for suffix in self.suffixes:
-            self._tails(body, f"u{suffix}", suffix, UNROLLED - self.smoothness)
+        for suffix, c in zip(self.suffixes, self.breakpoints):
+            self._tails(body, f"u{suffix}", suffix, UNROLLED - self.smoothness, c)
         # by u and not by μ, so that piece and tail agree where u underflows to 0
         tests = [f"u{suffix} <= 0.0" for suffix in self.suffixes]
         values = []
@@ -146,19 +146,30 @@ class Kinks:
             return f"{lower(sigma**power)}*({value}){drop}"
         return over_sigma(value, -power) + drop if power < 0 else f"({value}){drop}"
 
-    def _tails(self, body: Body, u: str, suffix: str, highest: int) -> None:
+    @property
+    def _exact(self) -> bool:
+        """Whether tails may cancel each other, so that the rounding of u must not show in them."""
+        return len(self.breakpoints) == 2 or self.smoothness == 0
+
+    def _tails(self, body: Body, u: str, suffix: str, highest: int, c: Expr | None) -> None:
         """I_n(−|u|), with the sign that counting from the piece on the right gives, and the derivatives of Φ."""
         orders = max(map(len, self.jumps))
-        if body.hermite:
-            body.lines.append(f"Phi{suffix}, d1{suffix} = Phi_phi(-abs({u}))")
-            density = f"d1{suffix}"
-        else:
-            body.lines.append(f"Phi{suffix}, d1{suffix} = lifted_Phi_phi(-abs({u}), lifted)")
+        lifted = "" if body.hermite else ", lifted"
+        Phi, first = f"Phi{suffix}", f"d1{suffix}"
+        body.lines.append(f"{Phi}, {first} = {'lifted_' if lifted else ''}Phi_phi(-abs({u}){lifted})")
+        if c is not None and self._exact:
+            body.let(f"moved{suffix}", f"slip({u}, mu, {lower(c)}, sigma)")
+            body.let(first, f"{first} - {first}*abs({u})*moved{suffix}")
+        density = first
+        if lifted:
             density = f"phi{suffix}"
-            body.let(density, f"d1{suffix}*drop")
-        body.let(f"side{suffix}", f"Phi{suffix} if {u} <= 0.0 else -Phi{suffix}")
+            body.let(density, f"{first}*drop")
+        if c is not None and self._exact:
+            body.let(Phi, f"{Phi} - {density}*moved{suffix}")
+        body.let(f"side{suffix}", f"{Phi} if {u} <= 0.0 else -{Phi}")
         if orders > 1:
-            body.let(f"tail{suffix}", f"{density} - abs({u})*Phi{suffix}")
+            textbook = f"{density} - abs({u})*{Phi}"
+            body.let(f"tail{suffix}", f"I_1(-abs({u}), {density})" if self._exact else textbook)
         if orders > 2:
             body.let(f"second{suffix}", f"I_2(-abs({u}), {density})*(1.0 if {u} <= 0.0 else -1.0)")
         body.derivatives_of_Phi(u, suffix, highest)
@@ -174,7 +185,7 @@ class Kinks:
         a, b = self.breakpoints
         body.say("narrow: Σ q_a I(m + e) + q_b I(m − e) as a Taylor series about the middle m, e half the width")
         body.let("e", (b - a) / (2 * sigma))
-        self._tails(body, "m", "_m", UNROLLED + NARROW_TERMS - self.smoothness)
+        self._tails(body, "m", "_m", UNROLLED + NARROW_TERMS - self.smoothness, None)
         body.let("narrow", "e*max(1.0, 0.5*abs(m)) < 0.125")
         body.let("e2", "e*e")
         outer = (self.smooth[0], self.smooth[-1])
