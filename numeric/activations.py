@@ -1,19 +1,22 @@
 """Activations by name: which compiled kernels serve an activation, with which parameters.
 
 Nothing here is written by hand per activation: names, defaults and formulas come from the generated
-modules, and looking one up imports neither sympy nor any other activation.
+modules, and looking one up imports neither sympy nor any other activation. Kernels that are not checked in
+come as source text: from `symgauss.compile`, or from an installed package by an entry point of the group
+`symgauss.kernels`, whose value is anything with the attributes name, parameters, key, formulas and loops.
 """
 
 import difflib
 import importlib
 import math
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from numeric import checks
+from numeric import checks, runtime
 from numeric.generated import ALIASES, PARAMETERS
 
 
@@ -29,13 +32,16 @@ class Activation:
     At a jump σ is as its formula says: step(0) = 0.
     """
 
-    def __init__(self, name: str, parameters: Mapping[str, float]) -> None:
+    def __init__(self, name: str, parameters: Mapping[str, float], source: runtime.Source | None = None) -> None:
         self.name = name
         self.parameters = dict(parameters)
+        self.source = source
 
     @property
     def kernels(self) -> ModuleType:
-        """The generated loops; the formulas in them are in `numeric/generated/<name>.py`."""
+        """The generated loops; the formulas in them are in `numeric/generated/<name>.py`, or in `source`."""
+        if self.source is not None:
+            return runtime.load(self.source)
         return importlib.import_module(f"numeric.generated.loops.{self.name}")
 
     @property
@@ -57,9 +63,10 @@ class Activation:
         return out.reshape(array.shape).astype(array.dtype, copy=False)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Activation) and (self.name, self.parameters) == (
+        return isinstance(other, Activation) and (self.name, self.parameters, self.source) == (
             other.name,
             other.parameters,
+            other.source,
         )
 
     def __hash__(self) -> int:
@@ -70,16 +77,20 @@ class Activation:
         return f"activation({self.name!r}{inside})"
 
 
+GROUP = "symgauss.kernels"
+
+
 def activation_names() -> tuple[str, ...]:
-    """The names with generated kernels, in alphabetical order, without aliases."""
-    return tuple(sorted(PARAMETERS))
+    """The names with kernels, generated or of installed packages, in alphabetical order, without aliases."""
+    return tuple(sorted({*PARAMETERS, *entry_points(group=GROUP).names}))
 
 
 def activation(activation: Any, **parameters: float) -> Activation:
     """The activation of this name, with the given parameters in place of its defaults.
 
     Args:
-        activation: a name or alias (`"relu"`), an `Activation`, or a catalogue record of `symgauss`.
+        activation: a name or alias (`"relu"`), an `Activation`, a record of `symgauss` (of its catalogue, or any
+            `symgauss.Activation`, which is then compiled), or what `symgauss.compile` returned.
         parameters: by name, for example `negative_slope=0.2`; defaults are those of `torch.nn`.
 
     Raises:
@@ -91,37 +102,63 @@ def activation(activation: Any, **parameters: float) -> Activation:
     activation('leaky_relu', negative_slope=0.2)
     """
     if isinstance(activation, Activation):
-        return _bind(activation.name, activation.parameters, parameters) if parameters else activation
+        return _bind(activation, parameters) if parameters else activation
     if isinstance(activation, str):
-        name = _resolve(activation)
-        return _bind(name, PARAMETERS[name], parameters)
+        return _bind(_by_name(activation), parameters)
+    if hasattr(activation, "formulas") and hasattr(activation, "loops"):
+        return _bind(_from_text(activation), parameters)
     if hasattr(activation, "name") and hasattr(activation, "expr"):
         return _from_record(activation, parameters)
     raise TypeError(
         f"activation is {type(activation).__name__}; expected a name such as 'relu', "
-        "numeric.activation(...) or symgauss.activation(...)."
+        "numeric.activation(...), symgauss.Activation(...) or symgauss.compile(...)."
     )
 
 
-def _resolve(name: str) -> str:
-    name = ALIASES.get(name, name)
-    if name in PARAMETERS:
-        return name
-    near = difflib.get_close_matches(name.lower(), [*PARAMETERS, *ALIASES], n=3, cutoff=0.5)
+def _by_name(name: str) -> Activation:
+    known = ALIASES.get(name, name)
+    if known in PARAMETERS:
+        return Activation(known, PARAMETERS[known])
+    for entry in entry_points(group=GROUP, name=name):
+        return _from_text(_loaded(entry))
+    near = difflib.get_close_matches(name.lower(), [*activation_names(), *ALIASES], n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "See numeric.activation_names()."
     raise UnknownActivation(f"activation {name!r} is not known. {hint}")
 
 
-def _bind(name: str, defaults: Mapping[str, float], given: Mapping[str, Any]) -> Activation:
+def _loaded(entry: EntryPoint) -> Any:
+    """What an installed package offers; whatever is wrong with it is said with its name."""
+    package = entry.dist.name if entry.dist else "an unknown package"
+    try:
+        kernels = entry.load()
+    except Exception as error:
+        raise UnknownActivation(
+            f"the kernels of {entry.name!r} could not be imported from {entry.value} of {package}: {error!r}."
+        ) from error
+    missing = [part for part in ("name", "parameters", "key", "formulas", "loops") if not hasattr(kernels, part)]
+    if missing:
+        raise UnknownActivation(
+            f"{entry.value} of {package} has no {', '.join(missing)}; an entry point of {GROUP} names what "
+            "symgauss.compile(...) returns, or a module with the same attributes."
+        )
+    return kernels
+
+
+def _from_text(compiled: Any) -> Activation:
+    return Activation(compiled.name, compiled.parameters, runtime.source_of(compiled))
+
+
+def _bind(act: Activation, given: Mapping[str, Any]) -> Activation:
+    """The activation with these parameters in place of its own."""
     for key in given:
-        if key not in defaults:
-            known = ", ".join(defaults) or "none"
-            raise TypeError(f"activation {name!r} has no parameter {key!r}; its parameters: {known}.")
-    parameters = {key: _number(name, key, given.get(key, value)) for key, value in defaults.items()}
-    bound = Activation(name, parameters)
+        if key not in act.parameters:
+            known = ", ".join(act.parameters) or "none"
+            raise TypeError(f"activation {act.name!r} has no parameter {key!r}; its parameters: {known}.")
+    values = {key: _number(act.name, key, given.get(key, value)) for key, value in act.parameters.items()}
+    bound = Activation(act.name, values, act.source)
     for relation, holds in bound.kernels.requirements(*bound.arguments).items():
         if not holds:
-            raise ValueError(f"activation {name!r} needs {relation}; found {parameters}.")
+            raise ValueError(f"activation {act.name!r} needs {relation}; found {values}.")
     return bound
 
 
@@ -136,13 +173,12 @@ def _number(name: str, key: str, value: Any) -> float:
 
 
 def _from_record(record: Any, parameters: Mapping[str, Any]) -> Activation:
-    """The kernels of a symbolic record: same name and same formula, or none."""
-    name = _resolve(record.name)
-    values = {str(symbol): value for symbol, value in dict(record.parameters).items()}
-    bound = _bind(name, PARAMETERS[name], {**values, **parameters})
-    if str(record.expr) != bound.formula:
-        raise UnknownActivation(
-            f"the kernels of {name!r} were generated from σ(x) = {bound.formula}, "
-            f"but this record says {record.expr}. Give it a name of its own."
-        )
-    return bound
+    """The generated kernels of a symbolic record of the catalogue; any other is compiled."""
+    if parameters:
+        record = record.with_parameters(**parameters)
+    if record.name in PARAMETERS:
+        values = {str(symbol): value for symbol, value in dict(record.parameters).items()}
+        generated = Activation(record.name, PARAMETERS[record.name])
+        if str(record.expr) == generated.formula and values.keys() == generated.parameters.keys():
+            return _bind(generated, values)
+    return _bind(_from_text(record.compile()), {})

@@ -62,7 +62,7 @@ def hermite_coefficient_gradients(
         t[zero, 0] = moments.expected_derivatives(act, mean[zero], 0.0, order=1)[:, 1]
     d_std = t[:, 1:].copy()
     d_std[:, 1:] += np.arange(1, order + 1) * t[:, :order]
-    return _finished(act, mean, std, shape, t[:, :-1], d_std)
+    return _finished(act, mean, std, shape, t[:, :-1].copy(), d_std)
 
 
 def expected_derivative_gradients(

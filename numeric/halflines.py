@@ -51,30 +51,30 @@ def half_line_less_one(u, shift, a):
     return expm1(shift + 0.5 * a * a) * Phi_phi(-(u + a))[0] - Phi_between(u, a)
 
 
-def _written_out(name: str, shift: int) -> Any:
-    """P_0 … P_8 (shift 0) or R_0 … R_8 (shift 1) as straight-line code."""
+def _written_out(name: str, shift: int, order: int) -> str:
+    """P_0 … P_order (shift 0) or R_0 … R_order (shift 1) as straight-line code."""
     lines = [
         f"def {name}(u, density, free_u, shift, a, rest):",
         "    v = free_u + a",
         "    p0 = exp_tilted(shift, a)*Phi_phi(-v)[0]*(1.0 + rest)",
         "    d1 = density",
         "    d2 = -u*d1",
-        *(f"    d{m + 1} = -u*d{m} - {m - 1}*d{m - 1}" for m in range(2, ORDER)),
-        *(f"    p{k} = a*p{k - 1} - d{k}" for k in range(1, ORDER + 1)),
+        *(f"    d{m + 1} = -u*d{m} - {m - 1}*d{m - 1}" for m in range(2, order)),
+        *(f"    p{k} = a*p{k - 1} - d{k}" for k in range(1, order + 1)),
         "    r0 = v*p0 - density",
-        *(f"    r{k} = a*r{k - 1} + p{k - 1}" for k in range(1, ORDER + 1)),
-        f"    {', '.join(f't{i}' for i in range(ORDER + 2))} = scaled_ladder(max(v, 0.0))",
+        *(f"    r{k} = a*r{k - 1} + p{k - 1}" for k in range(1, order + 1)),
+        f"    {', '.join(f't{i}' for i in range(order + 2))} = scaled_ladder(max(v, 0.0))[:{order + 2}]",
         # w_{k}_{i} = φ(u) ∫ τ^i He_k(u + τ) e^{−vτ − τ²/2} dτ, by He_{k+1}(x) = x He_k(x) − k He_{k−1}(x)
-        *(f"    w0_{i} = {_factorial(i)}.0*density*t{i}" for i in range(ORDER + 2)),
+        *(f"    w0_{i} = {_factorial(i)}.0*density*t{i}" for i in range(order + 2)),
     ]
-    for k in range(ORDER):
-        for i in range(ORDER + 1 - k):
+    for k in range(order):
+        for i in range(order + 1 - k):
             last = f" - {k}*w{k - 1}_{i}" if k else ""
             lines.append(f"    w{k + 1}_{i} = w{k}_{i + 1} + u*w{k}_{i}{last}")
     lines.append("    by_tau = v > 0.0")
     letter, sign = ("r", -1) if shift else ("p", 1)
     values = []
-    for k in range(ORDER + 1):
+    for k in range(order + 1):
         minus = "-" if sign * (-1) ** k < 0 else ""
         values.append(f"{minus}w{k}_{shift} if by_tau else {letter}{k}")
     lines.append(f"    return {', '.join(values)}")
@@ -85,17 +85,17 @@ def _factorial(i: int) -> int:
     return 1 if i < 2 else i * _factorial(i - 1)
 
 
-def _compile(name: str, shift: int, about: str) -> Any:
+def _compile(name: str, shift: int, order: int, about: str) -> Any:
     scope = {"Phi_phi": Phi_phi, "exp_tilted": exp_tilted, "scaled_ladder": scaled_ladder}
-    exec(_written_out(name, shift), scope)
+    exec(_written_out(name, shift, order), scope)
     function = scope[name]
     function.__doc__ = about
     return device(function)
 
 
-half_line = _compile(
-    "half_line",
-    0,
-    "P_0, …, P_8; u within ±40, density φ(u), `free_u` u itself, shift λ(μ−c), and `rest` from `tilt_rest`.",
-)
-half_line_times_t = _compile("half_line_times_t", 1, "R_0, …, R_8, arguments as in `half_line`.")
+_ABOUT = "{0}_0, …, {0}_{1}; u within ±40, density φ(u), `free_u` u itself, shift λ(μ−c), and `rest` from `tilt_rest`."
+half_line = _compile("half_line", 0, ORDER, _ABOUT.format("P", ORDER))
+half_line_times_t = _compile("half_line_times_t", 1, ORDER, _ABOUT.format("R", ORDER))
+# Short versions for the orders that layers need, because inlining the long ones is what takes the compiler's time
+half_line_2 = _compile("half_line_2", 0, 2, _ABOUT.format("P", 2))
+half_line_times_t_2 = _compile("half_line_times_t_2", 1, 2, _ABOUT.format("R", 2))

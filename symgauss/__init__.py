@@ -7,6 +7,7 @@ mu*Phi(mu/sigma) + sigma*phi(mu/sigma)
 """
 
 from symgauss import catalogue
+from symgauss.codegen.compiled import Compiled, compile
 from symgauss.families import S, c, m, m_x, v_x
 from symgauss.growth import GrowsTooFast, check_growth
 from symgauss.hermite import expected_derivatives, hermite_coefficients
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "Compiled",
     "BrokenPlugin",
     "GrowsTooFast",
     "He",
@@ -43,6 +45,7 @@ __all__ = [
     "c",
     "catalogue",
     "check_growth",
+    "compile",
     "expected_derivatives",
     "gaussian_mean",
     "gaussian_moment",

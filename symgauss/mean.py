@@ -63,7 +63,7 @@ def _without_mean(act: Activation) -> ValueError | None:
     try:
         check_growth(act)
     except ValueError as refusal:
-        return refusal.with_traceback(None)
+        return type(refusal)(*refusal.args)
     except (ArithmeticError, AttributeError, NameError, NotImplementedError, TypeError):
         pass  # a function without numbers, which cannot be measured
     return None

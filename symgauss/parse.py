@@ -146,7 +146,7 @@ class _Builder:
 
     def condition(self, node: ast.expr) -> Boolean:
         value = self.build(node)
-        if not isinstance(value, Boolean):
+        if isinstance(value, Expr):  # a Symbol is both in SymPy
             raise NotAnExpression(f"{self.source(node)!r} is a number where a condition belongs.")
         return value
 

@@ -20,6 +20,7 @@ from sympy.core.relational import Relational
 from symgauss.symbols import exact, mu, sigma, x
 
 if TYPE_CHECKING:
+    from symgauss.codegen.compiled import Compiled
     from symgauss.describe import Description
 
 
@@ -100,6 +101,12 @@ class Activation:
                 valid = ", ".join(sorted(symbols)) or "none"
                 raise TypeError(f"{self.name} has no parameter {name!r}; its parameters are: {valid}.")
         return replace(self, parameters=dict(self.parameters) | {symbols[k]: v for k, v in values.items()})
+
+    def compile(self) -> "Compiled":
+        """Its kernels as source text, `symgauss.compile(act)`: what `numeric` asks for, without importing symgauss."""
+        from symgauss.codegen.compiled import compile
+
+        return compile(self)
 
     @property
     def label(self) -> str:

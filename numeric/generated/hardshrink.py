@@ -70,7 +70,6 @@ def hermite(mu, sigma, lambd):
     e = lambd/sigma
     Phi_m, d1_m = Phi_phi(-abs(m))
     side_m = Phi_m if m <= 0.0 else -Phi_m
-    tail_m = I_1(-abs(m), d1_m)
     d2_m = -m*d1_m
     d3_m = -m*d2_m - d1_m
     d4_m = -m*d3_m - 2*d2_m
@@ -90,7 +89,6 @@ def hermite(mu, sigma, lambd):
     d18_m = -m*d17_m - 16*d16_m
     d19_m = -m*d18_m - 17*d17_m
     d20_m = -m*d19_m - 18*d18_m
-    d21_m = -m*d20_m - 19*d19_m
     narrow = e*max(1.0, 0.5*abs(m)) < 0.125
     e2 = e*e
     k0 = mu + (2*lambd*(side_m + e2*(d2_m/2 + e2*(d4_m/24 + e2*(d6_m/720 + e2*(d8_m/40320 + e2*(d10_m/3628800 + e2*(d12_m/479001600)))))))) + sigma*(-2*e*(side_m + e2*(d2_m/6 + e2*(d4_m/120 + e2*(d6_m/5040 + e2*(d8_m/362880 + e2*(d10_m/39916800 + e2*(d12_m/6227020800)))))))) if narrow else (mu if u_a <= 0.0 else (0 if u_b <= 0.0 else mu)) + (lambd*side_a + lambd*side_b) + sigma*(-tail_a + tail_b)
@@ -154,9 +152,7 @@ def derivatives(mu, sigma, lambd):
     # narrow: Σ q_a I(m + e) + q_b I(m − e) as a Taylor series about the middle m, e half the width
     e = lambd/sigma
     Phi_m, d1_m = lifted_Phi_phi(-abs(m), lifted)
-    phi_m = d1_m*drop
     side_m = Phi_m if m <= 0.0 else -Phi_m
-    tail_m = I_1(-abs(m), phi_m)
     d2_m = -m*d1_m
     d3_m = -m*d2_m - d1_m
     d4_m = -m*d3_m - 2*d2_m
@@ -176,7 +172,6 @@ def derivatives(mu, sigma, lambd):
     d18_m = -m*d17_m - 16*d16_m
     d19_m = -m*d18_m - 17*d17_m
     d20_m = -m*d19_m - 18*d18_m
-    d21_m = -m*d20_m - 19*d19_m
     narrow = e*max(1.0, 0.5*abs(m)) < 0.125
     e2 = e*e
     k0 = mu + (2*lambd*(side_m + e2*(d2_m*drop/2 + e2*(d4_m*drop/24 + e2*(d6_m*drop/720 + e2*(d8_m*drop/40320 + e2*(d10_m*drop/3628800 + e2*(d12_m*drop/479001600)))))))) + sigma*(-2*e*(side_m + e2*(d2_m*drop/6 + e2*(d4_m*drop/120 + e2*(d6_m*drop/5040 + e2*(d8_m*drop/362880 + e2*(d10_m*drop/39916800 + e2*(d12_m*drop/6227020800)))))))) if narrow else (mu if u_a <= 0.0 else (0 if u_b <= 0.0 else mu)) + (lambd*side_a + lambd*side_b) + sigma*(-tail_a + tail_b)

@@ -72,7 +72,6 @@ def hermite(mu, sigma):
     Phi_m, d1_m = Phi_phi(-abs(m))
     side_m = Phi_m if m <= 0.0 else -Phi_m
     tail_m = I_1(-abs(m), d1_m)
-    second_m = I_2(-abs(m), d1_m)*(1.0 if m <= 0.0 else -1.0)
     d2_m = -m*d1_m
     d3_m = -m*d2_m - d1_m
     d4_m = -m*d3_m - 2*d2_m
@@ -91,7 +90,6 @@ def hermite(mu, sigma):
     d17_m = -m*d16_m - 15*d15_m
     d18_m = -m*d17_m - 16*d16_m
     d19_m = -m*d18_m - 17*d17_m
-    d20_m = -m*d19_m - 18*d18_m
     narrow = e*max(1.0, 0.5*abs(m)) < 0.125
     e2 = e*e
     k0 = (0 if m <= 0.0 else mu) + sigma*(-1*(tail_m + e2*(d1_m/2 + e2*(d3_m/24 + e2*(d5_m/720 + e2*(d7_m/40320 + e2*(d9_m/3628800 + e2*(d11_m/479001600)))))))) + sigma**2*(2*((1/3)*e*(tail_m + e2*(d1_m/6 + e2*(d3_m/120 + e2*(d5_m/5040 + e2*(d7_m/362880 + e2*(d9_m/39916800 + e2*(d11_m/6227020800))))))))) if narrow else (0 if u_a <= 0.0 else ((1/6)*mu**2 + (1/2)*mu + (1/6)*sigma**2 if u_b <= 0.0 else mu)) + sigma*(-1/2*tail_a - 1/2*tail_b) + sigma**2*((1/3)*second_a - 1/3*second_b)
@@ -158,7 +156,6 @@ def derivatives(mu, sigma):
     phi_m = d1_m*drop
     side_m = Phi_m if m <= 0.0 else -Phi_m
     tail_m = I_1(-abs(m), phi_m)
-    second_m = I_2(-abs(m), phi_m)*(1.0 if m <= 0.0 else -1.0)
     d2_m = -m*d1_m
     d3_m = -m*d2_m - d1_m
     d4_m = -m*d3_m - 2*d2_m
@@ -177,7 +174,6 @@ def derivatives(mu, sigma):
     d17_m = -m*d16_m - 15*d15_m
     d18_m = -m*d17_m - 16*d16_m
     d19_m = -m*d18_m - 17*d17_m
-    d20_m = -m*d19_m - 18*d18_m
     narrow = e*max(1.0, 0.5*abs(m)) < 0.125
     e2 = e*e
     k0 = (0 if m <= 0.0 else mu) + sigma*(-1*(tail_m + e2*(d1_m*drop/2 + e2*(d3_m*drop/24 + e2*(d5_m*drop/720 + e2*(d7_m*drop/40320 + e2*(d9_m*drop/3628800 + e2*(d11_m*drop/479001600)))))))) + sigma**2*(2*((1/3)*e*(tail_m + e2*(d1_m*drop/6 + e2*(d3_m*drop/120 + e2*(d5_m*drop/5040 + e2*(d7_m*drop/362880 + e2*(d9_m*drop/39916800 + e2*(d11_m*drop/6227020800))))))))) if narrow else (0 if u_a <= 0.0 else ((1/6)*mu**2 + (1/2)*mu + (1/6)*sigma**2 if u_b <= 0.0 else mu)) + sigma*(-1/2*tail_a - 1/2*tail_b) + sigma**2*((1/3)*second_a - 1/3*second_b)

@@ -4,6 +4,7 @@ Mean     no closed form: tanh(log(exp(x) + 1)) is outside polynomial × exp(quad
          Phi(affine)}, sin and cos
 Kernel   quadrature. wide: 4 exponentials of each tail in closed form, 86 Gauss-Legendre nodes for the rest;
          narrow, sigma < 0.75: trapezoidal rule with 53 nodes
+Checked  against the definition: leaves out 6e-16 of E|σ He_k|; with rounding, at most 1e-14
 Theory   derivations/quadrature.md
 Source   formula 6a5a5efeb1ebf748, generator 2
 
@@ -14,7 +15,7 @@ from math import log
 
 import numpy as np
 
-from numeric.halflines import half_line, half_line_times_t, tilt_rest
+from numeric.halflines import half_line_times_t, half_line_times_t_2, tilt_rest
 from numeric.jit import device
 from numeric.quadrature import trapezoidal
 from numeric.special import Phi_phi, exp, slip, tanh
@@ -112,30 +113,23 @@ def asymptote(mu, sigma):
     d5 = -u*d4 - 3*d3
     d6 = -u*d5 - 4*d4
     d7 = -u*d6 - 5*d5
-    d8 = -u*d7 - 6*d6
     a_1 = 1.0*sigma
     rest_1 = tilt_rest(1.0, 0.0, mu, sigma)
-    p0_1, p1_1, p2_1, p3_1, p4_1, p5_1, p6_1, p7_1, p8_1 = half_line(u, phi, (mu)/sigma, 1.0*(mu), a_1, rest_1)
     r0_1, r1_1, r2_1, r3_1, r4_1, r5_1, r6_1, r7_1, r8_1 = half_line_times_t(u, phi, (mu)/sigma, 1.0*(mu), a_1, rest_1)
     a_2 = 2.0*sigma
     rest_2 = tilt_rest(2.0, 0.0, mu, sigma)
-    p0_2, p1_2, p2_2, p3_2, p4_2, p5_2, p6_2, p7_2, p8_2 = half_line(u, phi, (mu)/sigma, 2.0*(mu), a_2, rest_2)
     r0_2, r1_2, r2_2, r3_2, r4_2, r5_2, r6_2, r7_2, r8_2 = half_line_times_t(u, phi, (mu)/sigma, 2.0*(mu), a_2, rest_2)
     a_3 = 4.0*sigma
     rest_3 = tilt_rest(4.0, 0.0, mu, sigma)
-    p0_3, p1_3, p2_3, p3_3, p4_3, p5_3, p6_3, p7_3, p8_3 = half_line(u, phi, (mu)/sigma, 4.0*(mu), a_3, rest_3)
     r0_3, r1_3, r2_3, r3_3, r4_3, r5_3, r6_3, r7_3, r8_3 = half_line_times_t(u, phi, (mu)/sigma, 4.0*(mu), a_3, rest_3)
     a_4 = 2.0*sigma
     rest_4 = tilt_rest(2.0, 0.0, -mu, sigma)
-    p0_4, p1_4, p2_4, p3_4, p4_4, p5_4, p6_4, p7_4, p8_4 = half_line(-u, phi, (-mu)/sigma, 2.0*(-mu), a_4, rest_4)
     r0_4, r1_4, r2_4, r3_4, r4_4, r5_4, r6_4, r7_4, r8_4 = half_line_times_t(-u, phi, (-mu)/sigma, 2.0*(-mu), a_4, rest_4)
     a_5 = 3.0*sigma
     rest_5 = tilt_rest(3.0, 0.0, -mu, sigma)
-    p0_5, p1_5, p2_5, p3_5, p4_5, p5_5, p6_5, p7_5, p8_5 = half_line(-u, phi, (-mu)/sigma, 3.0*(-mu), a_5, rest_5)
     r0_5, r1_5, r2_5, r3_5, r4_5, r5_5, r6_5, r7_5, r8_5 = half_line_times_t(-u, phi, (-mu)/sigma, 3.0*(-mu), a_5, rest_5)
     a_6 = 4.0*sigma
     rest_6 = tilt_rest(4.0, 0.0, -mu, sigma)
-    p0_6, p1_6, p2_6, p3_6, p4_6, p5_6, p6_6, p7_6, p8_6 = half_line(-u, phi, (-mu)/sigma, 4.0*(-mu), a_6, rest_6)
     r0_6, r1_6, r2_6, r3_6, r4_6, r5_6, r6_6, r7_6, r8_6 = half_line_times_t(-u, phi, (-mu)/sigma, 4.0*(-mu), a_6, rest_6)
     h0 = (0 if u <= 0.0 else mu) + sigma*tail + r0_1*sigma - 1/2*r0_2*sigma + (1/4)*r0_3*sigma + 2*r0_4*sigma - 4*r0_5*sigma + 4*r0_6*sigma
     h1 = (0 if u <= 0.0 else sigma) + side*sigma + r1_1*sigma - 1/2*r1_2*sigma + (1/4)*r1_3*sigma - 2*r1_4*sigma + 4*r1_5*sigma - 4*r1_6*sigma
@@ -147,6 +141,41 @@ def asymptote(mu, sigma):
     h7 = d6*sigma + r7_1*sigma - 1/2*r7_2*sigma + (1/4)*r7_3*sigma - 2*r7_4*sigma + 4*r7_5*sigma - 4*r7_6*sigma
     h8 = d7*sigma + r8_1*sigma - 1/2*r8_2*sigma + (1/4)*r8_3*sigma + 2*r8_4*sigma - 4*r8_5*sigma + 4*r8_6*sigma
     return h0, h1, h2, h3, h4, h5, h6, h7, h8
+
+
+@device
+def asymptote_2(mu, sigma):
+    u = min(max(mu/sigma, -40.0), 40.0)
+    # rounding moved |u| by this much; Φ and φ are taken where it was
+    moved = slip(u, mu, 0, sigma)
+    Phi, phi_u = Phi_phi(-abs(u))
+    d1 = phi_u - phi_u*abs(u)*moved
+    phi = d1
+    Phi_u = Phi - phi*moved
+    side = Phi_u if u <= 0.0 else -Phi_u
+    tail = phi - (abs(u) + moved)*Phi_u
+    a_1 = 1.0*sigma
+    rest_1 = tilt_rest(1.0, 0.0, mu, sigma)
+    r0_1, r1_1, r2_1 = half_line_times_t_2(u, phi, (mu)/sigma, 1.0*(mu), a_1, rest_1)
+    a_2 = 2.0*sigma
+    rest_2 = tilt_rest(2.0, 0.0, mu, sigma)
+    r0_2, r1_2, r2_2 = half_line_times_t_2(u, phi, (mu)/sigma, 2.0*(mu), a_2, rest_2)
+    a_3 = 4.0*sigma
+    rest_3 = tilt_rest(4.0, 0.0, mu, sigma)
+    r0_3, r1_3, r2_3 = half_line_times_t_2(u, phi, (mu)/sigma, 4.0*(mu), a_3, rest_3)
+    a_4 = 2.0*sigma
+    rest_4 = tilt_rest(2.0, 0.0, -mu, sigma)
+    r0_4, r1_4, r2_4 = half_line_times_t_2(-u, phi, (-mu)/sigma, 2.0*(-mu), a_4, rest_4)
+    a_5 = 3.0*sigma
+    rest_5 = tilt_rest(3.0, 0.0, -mu, sigma)
+    r0_5, r1_5, r2_5 = half_line_times_t_2(-u, phi, (-mu)/sigma, 3.0*(-mu), a_5, rest_5)
+    a_6 = 4.0*sigma
+    rest_6 = tilt_rest(4.0, 0.0, -mu, sigma)
+    r0_6, r1_6, r2_6 = half_line_times_t_2(-u, phi, (-mu)/sigma, 4.0*(-mu), a_6, rest_6)
+    h0 = (0 if u <= 0.0 else mu) + sigma*tail + r0_1*sigma - 1/2*r0_2*sigma + (1/4)*r0_3*sigma + 2*r0_4*sigma - 4*r0_5*sigma + 4*r0_6*sigma
+    h1 = (0 if u <= 0.0 else sigma) + side*sigma + r1_1*sigma - 1/2*r1_2*sigma + (1/4)*r1_3*sigma - 2*r1_4*sigma + 4*r1_5*sigma - 4*r1_6*sigma
+    h2 = d1*sigma + r2_1*sigma - 1/2*r2_2*sigma + (1/4)*r2_3*sigma + 2*r2_4*sigma - 4*r2_5*sigma + 4*r2_6*sigma
+    return h0, h1, h2
 
 
 @device

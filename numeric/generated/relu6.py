@@ -68,7 +68,6 @@ def hermite(mu, sigma):
     e = 3/sigma
     Phi_m, d1_m = Phi_phi(-abs(m))
     side_m = Phi_m if m <= 0.0 else -Phi_m
-    tail_m = I_1(-abs(m), d1_m)
     d2_m = -m*d1_m
     d3_m = -m*d2_m - d1_m
     d4_m = -m*d3_m - 2*d2_m
@@ -149,9 +148,7 @@ def derivatives(mu, sigma):
     # narrow: Σ q_a I(m + e) + q_b I(m − e) as a Taylor series about the middle m, e half the width
     e = 3/sigma
     Phi_m, d1_m = lifted_Phi_phi(-abs(m), lifted)
-    phi_m = d1_m*drop
     side_m = Phi_m if m <= 0.0 else -Phi_m
-    tail_m = I_1(-abs(m), phi_m)
     d2_m = -m*d1_m
     d3_m = -m*d2_m - d1_m
     d4_m = -m*d3_m - 2*d2_m

@@ -65,7 +65,6 @@ def derivatives(mu, sigma):
     lifted = abs(u) > 30.0
     drop = 2.0**-256 if lifted else 1.0
     Phi_u, d1 = lifted_Phi_phi(u, lifted)
-    phi_u = d1*drop
     # d_m = Φ^(m)(u)
     d2 = -u*d1
     d3 = -u*d2 - d1

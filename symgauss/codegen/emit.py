@@ -72,11 +72,13 @@ def _(how: Rule) -> list[str]:
         *_column("Y_WEIGHTS", how.weights),
         f"# h_k needs the first of them, g_k all\nCOUNTING = {how.counting}",
     ]
-    made = Body(hermite=True)
-    for family in how.families:
-        family.unrolled(made, "")
-    closed = function("device", "asymptote", "mu, sigma", made.text())
-    return ["\n".join(constants), _value(how), closed, *_peak(how), *_pointwise(how, how.pointwise)]
+    closed = []
+    for name, order in (("asymptote", UNROLLED), ("asymptote_2", 2)):
+        made = Body(hermite=True, order=order)
+        for family in how.families:
+            family.unrolled(made, "")
+        closed.append(function("device", name, "mu, sigma", made.text()))
+    return ["\n".join(constants), _value(how), *closed, *_peak(how), *_pointwise(how, how.pointwise)]
 
 
 def _peak(how: Rule) -> list[str]:
@@ -168,7 +170,13 @@ def _facts(how: Evaluation) -> list[tuple[str, str]]:
         ]
     none = ("Mean", f"no closed form: {how.reason}")
     if isinstance(how, Rule):
-        return [none, ("Kernel", f"quadrature. {how.about}"), ("Theory", "derivations/quadrature.md")]
+        checked = f"against the definition: leaves out {how.left_out:.0e} of E|σ He_k|; with rounding, at most 1e-14"
+        return [
+            none,
+            ("Kernel", f"quadrature. {how.about}"),
+            ("Checked", checked),
+            ("Theory", "derivations/quadrature.md"),
+        ]
     return [none, ("Kernel", "adaptive integration, with an estimate of its error")]
 
 

@@ -1,10 +1,11 @@
 """Which evaluation an activation gets: a closed form, fixed-cost quadrature, or adaptive integration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symgauss.codegen.plan import NoKernel, Plan, make_plan
 from symgauss.codegen.pointwise import Pointwise
 from symgauss.codegen.quadrature import Rule, make_rule
+from symgauss.codegen.verification import check
 from symgauss.pieces import NoClosedForm
 from symgauss.record import Activation
 
@@ -31,9 +32,15 @@ def evaluation(act: Activation) -> Evaluation:
     except (NoClosedForm, NoKernel) as stands_in_the_way:
         reason = _reason(act, stands_in_the_way)
     try:
-        return make_rule(act, reason)
+        rule = make_rule(_without_parameters(act), reason)
+        return replace(rule, left_out=check(rule))
     except NoKernel as stands_in_the_way:
         return Integrated(Pointwise(act.symbolic), f"{reason}; {_reason(act, stands_in_the_way)}")
+
+
+def _without_parameters(act: Activation) -> Activation:
+    """The activation with its values put in: the constants of a rule hold for one function."""
+    return Activation(act.name, act.formula) if act.parameters else act
 
 
 def _reason(act: Activation, error: Exception) -> str:

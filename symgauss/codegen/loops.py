@@ -51,7 +51,7 @@ def _taken(how: Evaluation) -> Iterator[str]:
     if isinstance(how, Plan):
         yield from KINDS
     if isinstance(how, Rule):
-        yield from ("SWITCH", "Z", "Z_WEIGHTS", "Y", "Y_WEIGHTS", "COUNTING", "asymptote")
+        yield from ("SWITCH", "Z", "Z_WEIGHTS", "Y", "Y_WEIGHTS", "COUNTING", "asymptote", "asymptote_2")
         if how.falls is not None:
             yield from ("FAR", "FAR_WEIGHTS", "flat", "peak")
     if integrates_beyond(how):
@@ -97,7 +97,6 @@ def _quadrature_block(name: str, order: int, follows: bool) -> Lines:
     else:
         narrow = _narrow_hermite(order)
     asymptotes = ", ".join(f"a{k}" for k in every)
-    chosen = "" if order == UNROLLED else f"[:{order + 1}]"
     lines = [
         "size = rows.shape[1]",
         "place = np.empty(size, np.int64)",
@@ -118,7 +117,7 @@ def _quadrature_block(name: str, order: int, follows: bool) -> Lines:
         *(f"            {line}" for line in _hermite_recurrence("p", order)),
         *(f"            wide{k}[i] += p{k}" for k in every),
         "    for i in range(m.size):",
-        f"        {asymptotes} = asymptote(m[i], s[i]){chosen}",
+        f"        {asymptotes} = asymptote{'' if order == UNROLLED else '_2'}(m[i], s[i])",
         *(f"        wide{k}[i] = {_over_sigma(f'wide{k}[i] + a{k}', k, name)}" for k in every),
         "    scatter(rows, place, out[start : start + size])",
     ]

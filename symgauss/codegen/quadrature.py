@@ -63,6 +63,8 @@ class Rule:
     counting: int
     # log|σ| is about −rate·p(|x|) for μ < 0: where the narrow rule finds its mass, if that is not around μ
     falls: Expr | None = None
+    # the largest relative error that its check found
+    left_out: float = float("nan")
 
     @property
     def activation(self) -> Activation:
@@ -74,7 +76,7 @@ def make_rule(act: Activation, reason: str) -> Rule:
 
     Raises `NoKernel` when σ has neither exponential nor Gaussian-like tails beside straight asymptotes.
     """
-    if act.parameters:
+    if act.formula.free_symbols - {x}:
         raise NoKernel(f"{act.name}: quadrature rules are made for fixed parameter values only.")
     pointwise = Pointwise(act)
     if pointwise.split.breakpoints:

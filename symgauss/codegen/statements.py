@@ -3,6 +3,7 @@
 `Body` is straight-line code for k ≤ 8; `Beyond` holds the same sums with the order k at run time.
 """
 
+import re
 from collections.abc import Sequence
 
 from sympy import Expr, Symbol
@@ -20,10 +21,11 @@ def verbatim(text: str) -> Symbol:
 
 
 class Body:
-    """Statements, and for each k ≤ 8 the summands of h_k (`hermite`) or of g_k."""
+    """Statements, and for each k ≤ order the summands of h_k (`hermite`) or of g_k."""
 
-    def __init__(self, hermite: bool) -> None:
+    def __init__(self, hermite: bool, order: int = UNROLLED) -> None:
         self.hermite = hermite
+        self.order = order
         self.lines: Lines = []
         self.sums: list[list[str]] = [[] for _ in range(UNROLLED + 1)]
 
@@ -50,13 +52,25 @@ class Body:
             self.let(f"d{m}{suffix}", f"-{u}*d{m - 1}{suffix}{last}")
 
     def text(self) -> Lines:
-        """All statements, ending in the return of nine numbers."""
-        letter = "h" if self.hermite else "g"
+        """The statements that are needed, ending in the return of order + 1 numbers."""
+        names = [f"{'h' if self.hermite else 'g'}{k}" for k in range(self.order + 1)]
         lines = list(self.lines)
-        for k, summands in enumerate(self.sums):
-            lines.append(f"{letter}{k} = {' + '.join(summands).replace('+ -', '- ') or '0.0'}")
-        lines.append("return " + ", ".join(f"{letter}{k}" for k in range(UNROLLED + 1)))
-        return lines
+        for name, summands in zip(names, self.sums):
+            lines.append(f"{name} = {' + '.join(summands).replace('+ -', '- ') or '0.0'}")
+        return [*_needed(lines, set(names)), f"return {', '.join(names)}"]
+
+
+def _needed(lines: Lines, names: set[str]) -> Lines:
+    """Without the assignments whose targets are not used; comments stay."""
+    kept: Lines = []
+    for line in reversed(lines):
+        if not line.startswith("#"):
+            targets, value = line.split(" = ", 1)
+            if names.isdisjoint(targets.split(", ")):
+                continue
+            names |= set(re.findall(r"[A-Za-z_]\w*", value))
+        kept.append(line)
+    return kept[::-1]
 
 
 class Beyond:

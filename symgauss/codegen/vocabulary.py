@@ -21,7 +21,9 @@ PRIMITIVES = (
     "slip",
     *("exp", "exp_tilted", "expm1", "log1p", "tanh", "gauss"),
 )
-HALF_LINES = ("half_line", "half_line_less_one", "half_line_times_t", "tilt_rest")
+HALF_LINES = (
+    *("half_line", "half_line_2", "half_line_less_one", "half_line_times_t", "half_line_times_t_2", "tilt_rest"),
+)
 MATH = ("asinh", "atan", "cos", "cosh", "floor", "log", "sin", "sinh", "sqrt")
 
 

@@ -3,11 +3,16 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+import sympy
+from sympy import Piecewise, Rational
 
 import symgauss as sg
+from symgauss import x
 from symgauss.__main__ import main
+from symgauss.parse import NotAnExpression, expression
 
 
 def test_derive_prints_formula_mean_coefficients_and_proof(capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,13 +41,93 @@ def test_derive_takes_parameters_exactly(value: str, capsys: pytest.CaptureFixtu
         (["relu", "--order", "-1"], "integer ≥ 0"),
         (["hardtanh", "min_val=1/0"], "expected name=number"),
         (["hardtanh", "min_val"], "expected name=number"),
+        (["relu", "--latex", "--order", "-1"], "integer ≥ 0"),
+        (["exp(x**2)"], "exp(x**2) grows like exp(1*x**2)"),
+        (["exp(x**2)", "--latex"], "exp(x**2) grows like exp(1*x**2)"),
+        (["1/x"], "not a finite real number at x = 0.0"),
+        (["sqrt(-1)*x"], "must be real and finite"),
+        (["x*tanhh(x)"], "tanhh is unknown; did you mean tanh"),
+        (["a*x", "a=one"], "expected name=number"),
+        (["a*x", "b=1"], "a is unknown"),
+        (["x*exp", "exp=1"], "exp has a meaning of its own"),
     ],
 )
 def test_derive_refuses_with_a_message(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["derive", *arguments])
     assert stopped.value.code in (1, 2)
-    assert message in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1 or "usage:" in captured.err
+
+
+def test_derive_says_why_there_is_no_closed_form(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["derive", "silu"]) == 0
+    assert capsys.readouterr().out == str(sg.activation("silu")) + "\n"
+
+
+def test_derive_takes_a_formula(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["derive", "x*tanh(x)"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("expression(x) = x*tanh(x)\n  mean        no closed form: tanh(x) is outside")
+    assert main(["derive", "a*Max(0, x)", "a=0.2", "--order", "1"]) == 0
+    assert "expression(a=1/5): mean proved" in capsys.readouterr().out
+    assert main(["derive", "x", "--order", "1"]) == 0
+    assert "h_1                        = sigma\n" in capsys.readouterr().out
+
+
+def test_derive_prints_latex(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["derive", "gelu", "--latex", "--order", "2"]) == 0
+    assert capsys.readouterr().out == f"{sg.activation('gelu')._repr_latex_()}\n"
+    assert main(["derive", "gelu", "--latex", "--order", "11"]) == 0
+    assert "h_{11} & " in capsys.readouterr().out
+    assert main(["derive", "silu", "--latex"]) == 0
+    assert r"\text{no closed form: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("x/(1 + exp(-1.702*x))", x / (1 + sympy.exp(-Rational("1.702") * x))),
+        ("-x**2 + +x - 1e-3", -(x**2) + x - Rational(1, 1000)),
+        ("1.6732632423543772848170429916717*x", Rational("1.6732632423543772848170429916717") * x),
+        ("0x10*x + 1_000", 16 * x + 1000),
+        ("Phi(x)*phi(2*x)*erf(x/2)", sg.Phi(x) * sg.phi(2 * x) * sympy.erf(x / 2)),
+        ("max(x, 0) + min(0, x)/5 + abs(x)*pi", sympy.Max(0, x) + sympy.Min(0, x) / 5 + sympy.Abs(x) * sympy.pi),
+        ("Piecewise((x, (x > 0) & ~(x > 1)), (0, True))", Piecewise((x, (x > 0) & (x <= 1)), (0, True))),
+        (
+            "Piecewise((x, 0 <= x < 1 or not x < 3), (0, True))",
+            Piecewise((x, ((x >= 0) & (x < 1)) | (x >= 3)), (0, True)),
+        ),
+        ("x*sigmoid(x - 1)", x / (1 + sympy.exp(1 - x))),
+        ("relu2(2*x)", sympy.Max(0, 2 * x) ** 2),
+    ],
+)
+def test_formulas_are_read_exactly(text: str, meant: sympy.Expr) -> None:
+    assert expression(text) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("__import__('os').system('true')", "x.diff()", "().__class__", "(1).__class__.__mro__", "x._eval_evalf(3)"),
+        *("open('/etc/passwd')", "exec('1')", "eval('x')", "print(x)", "[x for x in (1, 2)]", "lambda: x", "{x: 1}"),
+        *("'x'", "f'{x}'", "b'x'", "x[0]", "x if x else 0", "(x := 2)", "exp(x, evaluate=False)", "exp(*[x])", "1j*x"),
+        *("None", "...", "x @ x", "x % 2", "x // 2", "x << 2", "x == 1", "x is x", "x in (1, 2)", "x; x", "x = 1"),
+        *("", "1 +", "(", "\0", "x\n+1", "x x", "await x", "yield x", "True", "x > 0", "x + True", "2**(x > 0)"),
+        *("_", "__builtins__", "sympy", "sigma", "mu", "exp", "x(2)", "f(x)", "sin(x, x)", "Phi()", "gelu(x, x)"),
+        *("Piecewise()", "Piecewise(x)", "Piecewise((x, x))", "Piecewise((x, x > 0, 1))", "Max(0, sqrt(-1))"),
+        *("9**9**9", "(2**1000)**1000*x", "sqrt(2)**(10**9)", "0.1**1e9", "1e999999999", "2**-(10**9)"),
+        *("x + " * 600 + "x", "-" * 1500 + "x", "(" * 500 + "x" + ")" * 500),
+    ],
+)
+def test_everything_else_is_refused(text: str) -> None:
+    start = time.process_time()
+    with pytest.raises(NotAnExpression) as caught:
+        expression(text)
+    assert "\n" not in str(caught.value)
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

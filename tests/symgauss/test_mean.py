@@ -10,6 +10,7 @@ import sympy
 from sympy import E, exp
 
 import symgauss as sg
+from symgauss.codegen.evaluation import evaluation
 from tests.symgauss.definition import CATALOGUE, assert_close, expectation, number
 
 POINTS = [(Fraction(1, 2), Fraction(1)), (Fraction(-5, 4), Fraction(1, 3)), (Fraction(2), Fraction(5, 2))]
@@ -107,8 +108,8 @@ x = sg.x
         (sympy.sin(sympy.Abs(x)), "whole line only"),
         (sympy.tanh(x), "tanh(x) is outside"),
         (1 / (1 + x**2), "is not a polynomial or exponential"),
-        (sympy.exp(x**2 / 2), "may grow"),
-        (sympy.exp(x**3), "exp(x**3) is not the exponential of a quadratic"),
+        (sympy.exp(x**2 / 2) * sympy.erfc(sympy.Abs(x)), "may grow"),
+        (sympy.exp(-(x**4)), "exp(-x**4) is not the exponential of a quadratic"),
         (sympy.sin(x**2), "not affine"),
         (sg.Phi(x**2), "not affine"),
         (sympy.Abs(sympy.sin(x)), "cannot find where sin(x) changes sign"),
@@ -119,6 +120,37 @@ def test_no_closed_form_says_why(expr, reason):
         sg.gaussian_mean(sg.Activation("f", expr))
     assert reason in str(caught.value)
     assert str(caught.value).startswith("f: ")
+
+
+@pytest.mark.parametrize("function", [sg.gaussian_mean, sg.prove_mean, lambda e: sg.prove_mean(e, sg.mu), evaluation])
+def test_what_has_no_mean_is_refused_everywhere(function):
+    a = sympy.Symbol("a", real=True)
+    for formula, parameters in ((sympy.exp(x**2), {}), (sympy.exp(x**3), {}), (sympy.exp(a * x**2), {a: 2})):
+        if parameters and function is evaluation:
+            continue  # plans keep parameters symbolic
+        with pytest.raises(sg.GrowsTooFast, match="an activation must grow slower than"):
+            function(sg.Activation("f", formula, parameters))
+    with pytest.raises(ValueError, match=r"1/x is not a finite real number at x = 0\.0"):
+        function(sg.Activation("f", 1 / x))
+
+
+def test_growth_is_measured_once_and_only_where_there_is_no_closed_form(monkeypatch):
+    measured = []
+    monkeypatch.setattr("symgauss.mean.check_growth", measured.append)
+    bell, burst = sg.Activation("measured_once", 1 / (1 + x**4)), sympy.Symbol("a", real=True)
+    for _ in range(3):
+        with pytest.raises(sg.NoClosedForm, match="measured_once: "):
+            sg.gaussian_mean(bell)
+    sg.gaussian_mean(sg.Activation("measured_never", x**2 + sympy.exp(x)))
+    # Which values a symbolic parameter will have is not known.
+    with pytest.raises(sg.NoClosedForm, match="may grow"):
+        sg.gaussian_mean(sg.Activation("burst", sympy.exp(burst * x**2), {burst: burst}))
+    assert measured == [bell]
+
+
+def test_a_function_without_numbers_is_not_measured():
+    with pytest.raises(sg.NoClosedForm, match="is outside"):
+        sg.gaussian_mean(sympy.Function("f", real=True)(x))
 
 
 def test_phi_that_does_not_jump_goes_with_steps():

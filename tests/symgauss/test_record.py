@@ -43,6 +43,18 @@ def test_equality_hash_pickle_and_repr():
         one.name = "else"
 
 
+def test_labels_and_messages_are_one_line():
+    act = sg.activation("leaky_relu", negative_slope=0.2)
+    assert act.label == f"{act}" == "leaky_relu(negative_slope=1/5)"
+    assert f"{sg.activation('relu'):>6}" == "  relu"
+    assert sg.prove_mean(act).subject == "leaky_relu(negative_slope=1/5): mean"
+    for refused in (sg.Activation("wide", sympy.exp(x**2)), sg.Activation("bell", 1 / (1 + x**2))):
+        with pytest.raises((ValueError, sg.NoClosedForm)) as caught:
+            sg.gaussian_mean(refused)
+        assert "\n" not in str(caught.value)
+        assert str(caught.value).startswith(refused.label)
+
+
 def test_activation_passes_activations_through():
     act = sg.Activation("snake", x + sympy.sin(2 * x) ** 2 / 2)
     assert sg.activation(act) is act
@@ -58,7 +70,7 @@ def test_unknown_names_suggest():
     with pytest.raises(sg.UnknownActivation, match=r"no activation 'gelo'; did you mean .*gelu") as caught:
         sg.activation("gelo")
     assert isinstance(caught.value, ValueError)
-    with pytest.raises(sg.UnknownActivation, match="known: abs, cos"):
+    with pytest.raises(sg.UnknownActivation, match="known: abs, celu"):
         sg.activation("qqqq")
     with pytest.raises(TypeError, match="takes a name or an Activation"):
         sg.activation(3)

@@ -9,7 +9,7 @@ from numeric.adaptive import integrate, integrate_slopes, workspace
 from numeric.jit import loop
 from numeric.quadrature import gather, scatter
 from numeric.special import INV_SQRT_2PI, TINY, gauss
-from numeric.generated.tanhshrink import COUNTING, FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, cuts, jumps, pointwise, requirements, value
+from numeric.generated.tanhshrink import COUNTING, FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, jumps, pointwise, requirements, value
 
 
 @loop
@@ -51,7 +51,7 @@ def hermite_loop_2(mean, std, out, rows):
                 wide1[i] += p1
                 wide2[i] += p2
         for i in range(m.size):
-            a0, a1, a2 = asymptote(m[i], s[i])[:3]
+            a0, a1, a2 = asymptote_2(m[i], s[i])
             wide0[i] = wide0[i] + a0
             wide1[i] = wide1[i] + a1
             wide2[i] = wide2[i] + a2
@@ -173,7 +173,7 @@ def derivatives_loop_2(mean, std, out, rows):
                 wide1[i] += p1
                 wide2[i] += p2
         for i in range(m.size):
-            a0, a1, a2 = asymptote(m[i], s[i])[:3]
+            a0, a1, a2 = asymptote_2(m[i], s[i])
             wide0[i] = wide0[i] + a0
             wide1[i] = (wide1[i] + a1)*r[i]
             wide2[i] = (wide2[i] + a2)*r[i]*r[i]

@@ -98,9 +98,9 @@ class HalfLines:
         self._gaussian_at_the_breakpoint(body)
         for n, (side, decay) in enumerate(self._decays(), 1):
             self._moments(body, n, side, decay)
-        wide = [self._wide(body.hermite, k) for k in range(UNROLLED + 1)]
+        wide = [self._wide(body.hermite, k) for k in range(body.order + 1)]
         if self.wide:
-            for k in range(UNROLLED + 1):
+            for k in range(body.order + 1):
                 body.add(k, wide[k])
             return
         body.say("narrow: the jumps of σ and σ′ at the breakpoint, and σ″ integrated; wide: term by term")
@@ -144,14 +144,15 @@ class HalfLines:
     def _moments(self, body: Body, n: int, side: int, decay: Decay) -> None:
         """P_k (and R_k) of one exponential; on the right it is mirrored, which turns the sign of odd He_k."""
         where = lower(-side * (mu - self.point))
-        names = ", ".join(f"p{k}_{n}" for k in range(UNROLLED + 1))
+        names = ", ".join(f"p{k}_{n}" for k in range(body.order + 1))
+        low_order = "" if body.order == UNROLLED else f"_{body.order}"
         rate, low = _in_two_parts(decay.rate)
         body.let(f"a_{n}", f"{rate}*sigma")
         body.let(f"rest_{n}", f"tilt_rest({rate}, {low}, {where}, sigma)")
         arguments = f"{'-u' if side > 0 else 'u'}, phi, ({where})/sigma, {rate}*({where}), a_{n}, rest_{n}"
-        body.lines.append(f"{names} = half_line({arguments})")
+        body.lines.append(f"{names} = half_line{low_order}({arguments})")
         if decay.slope != 0:
-            body.lines.append(f"{names.replace('p', 'r')} = half_line_times_t({arguments})")
+            body.lines.append(f"{names.replace('p', 'r')} = half_line_times_t{low_order}({arguments})")
 
     def _terms(self, k: int, order: int) -> list[Expr]:
         """E[decays^(order) He_k(Z)], with s for every t."""
