@@ -17,6 +17,8 @@ from numeric import checks, moments
 from numeric.activations import Activation, activation
 from numeric.special import TINY
 
+# Below this the form with g; quadrature kernels lose digits of g_k for larger s, and of h_k for smaller s.
+NARROW = 0.75
 # Up to here s g_{k+2} is right to 1e-300 even where g_{k+2} has underflown.
 WIDE = 2.0**64
 
@@ -54,7 +56,7 @@ def hermite_coefficient_gradients(
     """
     act, order, mean, std, shape = _arguments(activation, mean, std, order)
     t = np.zeros((mean.size, order + 2))
-    zero, wide = std < TINY, std >= 1.0
+    zero, wide = std < TINY, std >= NARROW
     for rows, kind, other in ((~zero & ~wide, "derivatives", "hermite"), (wide, "hermite", "derivatives")):
         if rows.any():
             t[rows] = _slopes(kind, other, act, mean[rows], std[rows], order + 2)

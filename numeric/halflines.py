@@ -6,14 +6,16 @@ For y = μ + sZ, t = y − c, u = (μ − c)/s and a = λs > 0,
 
 Two forms, each used where its terms do not cancel (our derivation; Stein's identity and T_k of `special`):
 
-    by a    P_0 = e^{λ(μ−c) + a²/2} Φ(−v),  P_k = a P_{k−1} − Φ^(k)(u);  R_0 = v P_0 − φ(u),  R_k = a R_{k−1} + P_{k−1}
+    by a    P_0 = e^{λ(μ−c) + a²/2} Φ(−v),  P_k = a P_{k−1} − Φ^(k)(u)
+            R_0 = v P_0 − φ(u),             R_k = a R_{k−1} + P_{k−1}
     by τ    t = −sτ: P_k = (−1)^k φ(u) ∫ He_k(u + τ) e^{−vτ − τ²/2} dτ, with He_k(u + τ) expanded in powers of τ
 
-Where a and −u are large and near each other, the terms of either form nearly cancel, and what rounding did to u, a and
-λ(μ−c) shows, magnified by u² or a². So `slip` and `tilt_rest`, the exact remainders of these quotients and products, correct Φ, φ and P_0.
+Where a and −u are large and near each other, the terms of either form nearly cancel, and what rounding did to
+u, a and λ(μ−c) shows, magnified by u² or a². So `slip` and `tilt_rest`, the exact remainders of these quotients
+and products, correct Φ, φ and P_0.
 
-The second is for v > 0, where the breakpoint cuts off the middle of the tilted Gaussian; φ(u) is its largest factor,
-and the integrals of τ^i/i! are the T_i(v) of `scaled_ladder`.
+The second is for v > 0, where the breakpoint cuts off the middle of the tilted Gaussian; φ(u) is its largest
+factor, and the integrals of τ^i/i! are the T_i(v) of `scaled_ladder`.
 """
 
 from typing import Any

@@ -115,8 +115,8 @@ def _overflow(act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarr
         )
     i = int(np.argmin(finite[:, 0]))
     raise OverflowError(
-        f"std: the mean of {act.name!r} is beyond double precision for {int((~finite[:, 0]).sum())} of {std.size} pairs, "
-        f"the first mean {mean[i]}, std {std[i]}; {act.formula} grows too fast for a preactivation that wide."
+        f"std: the mean of {act.name!r} is beyond double precision for {int((~finite[:, 0]).sum())} of {std.size} "
+        f"pairs, the first mean {mean[i]}, std {std[i]}; {act.formula} grows too fast for a preactivation that wide."
     )
 
 

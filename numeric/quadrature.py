@@ -13,7 +13,7 @@ def trapezoidal(step: float, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 @device
 def gather(mean, std, switch, place, mu, sigma, inverse):
-    """Copy a block, pairs with s < switch first; (how many those are, how many there are). place[i] is where i came from."""
+    """Copy a block, pairs with s < switch first, place[i] being where i came from: how many those are, and all."""
     few = 0
     for i in range(mean.size):
         few += np.int64(std[i] < switch)

@@ -284,13 +284,17 @@ def upper_half(x):
 def exp_tilted(shift, a):
     """e^(shift + a²/2), with a² in two parts: where shift and a²/2 nearly cancel, every digit counts."""
     high = upper_half(a)
-    square = 0.5 * high * high
+    low = a - high
+    # a²/2 = high²/2 + high·low + low²/2, the first two exact; so is what rounding takes from their sums with shift
+    square, cross = 0.5 * high * high, high * low
     total = shift + square
     seen = total - shift
-    rest = (shift - (total - seen)) + (square - seen) + 0.5 * (a - high) * (a + high)
-    rest = rest if abs(total) < 1e300 else 0.0
-    head = total + rest
-    tail = rest - (head - total)
+    lost = (shift - (total - seen)) + (square - seen)
+    further = total + cross
+    seen = further - total
+    lost += (total - (further - seen)) + (cross - seen) + 0.5 * low * low
+    head = further + lost if abs(total) < 1e300 else total
+    tail = lost - (head - further)
     m, word = _exp_parts(min(max(head, -746.0), 710.0), tail if abs(head) < 746.0 else 0.0)
     return _scaled(m, word, head < 0.0)
 

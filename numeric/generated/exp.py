@@ -35,30 +35,30 @@ def value(x):
 @device
 def hermite(mu, sigma):
     tilt = sigma
-    mean = 1*exp_tilted(mu, sigma)
-    h0 = mean
-    h1 = mean*tilt
-    h2 = mean*tilt**2
-    h3 = mean*tilt**3
-    h4 = mean*tilt**4
-    h5 = mean*tilt**5
-    h6 = mean*tilt**6
-    h7 = mean*tilt**7
-    h8 = mean*tilt**8
+    tilted = 1*exp_tilted(mu, sigma)
+    h0 = tilted
+    h1 = tilt*tilted
+    h2 = tilt**2*tilted
+    h3 = tilt**3*tilted
+    h4 = tilt**4*tilted
+    h5 = tilt**5*tilted
+    h6 = tilt**6*tilted
+    h7 = tilt**7*tilted
+    h8 = tilt**8*tilted
     return h0, h1, h2, h3, h4, h5, h6, h7, h8
 
 
 @device
 def derivatives(mu, sigma):
     tilt = 1
-    mean = 1*exp_tilted(mu, sigma)
-    g0 = mean
-    g1 = mean*tilt
-    g2 = mean*tilt**2
-    g3 = mean*tilt**3
-    g4 = mean*tilt**4
-    g5 = mean*tilt**5
-    g6 = mean*tilt**6
-    g7 = mean*tilt**7
-    g8 = mean*tilt**8
+    tilted = 1*exp_tilted(mu, sigma)
+    g0 = tilted
+    g1 = tilt*tilted
+    g2 = tilt**2*tilted
+    g3 = tilt**3*tilted
+    g4 = tilt**4*tilted
+    g5 = tilt**5*tilted
+    g6 = tilt**6*tilted
+    g7 = tilt**7*tilted
+    g8 = tilt**8*tilted
     return g0, g1, g2, g3, g4, g5, g6, g7, g8

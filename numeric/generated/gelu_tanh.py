@@ -37,8 +37,8 @@ def requirements():
 # Below this standard deviation σ is summed at mu + sigma·z, from it on its remainder at the nodes y.
 SWITCH = 0.8
 Z, Z_WEIGHTS = trapezoidal(0.4, 26)
-# The same over all of the line, for derivatives
-FAR, FAR_WEIGHTS = trapezoidal(0.4, 98)
+# The same for derivatives
+FINE, FINE_WEIGHTS = trapezoidal(0.3, 131)
 # y, and the rule's weight times the remainder there
 Y = np.array((
     -16.2, -15.9, -15.6, -15.3, -15.0, -14.7, -14.4, -14.1, -13.8, -13.5, -13.2, -12.9, -12.6, -12.3, -12.0,
@@ -142,7 +142,7 @@ def peak(mu, sigma):
     for _ in range(10):
         y = -mu - sigma*z
         z -= (z - sigma*((8943/100000)*sqrt(2)*(3*y**2 + 200000/8943)/sqrt(3.141592653589793)))/(1.0 + sigma*sigma*((26829/50000)*sqrt(2)*y/sqrt(3.141592653589793)))
-        z = min(max(z, 0.0), 39.2)
+        z = min(max(z, 0.0), 39.3)
     return 0.4*floor(z/0.4 + 0.5) if mu < 0.0 else 0.0
 
 

@@ -38,6 +38,8 @@ def requirements():
 # Below this standard deviation σ is summed at mu + sigma·z, from it on its remainder at the nodes y.
 SWITCH = 0.75
 Z, Z_WEIGHTS = trapezoidal(0.4, 26)
+# The same for derivatives
+FINE, FINE_WEIGHTS = trapezoidal(0.3, 35)
 # y, and the rule's weight times the remainder there
 Y = np.array((
     -0.007638338787461433, -0.040202212033779265, -0.09860889509872334, -0.18256693492960002,

@@ -35,6 +35,8 @@ def requirements():
 # Below this standard deviation σ is summed at mu + sigma·z, from it on its remainder at the nodes y.
 SWITCH = 0.5875440658049353
 Z, Z_WEIGHTS = trapezoidal(0.4, 26)
+# The same for derivatives
+FINE, FINE_WEIGHTS = trapezoidal(0.3, 35)
 # y, and the rule's weight times the remainder there
 Y = np.array((
     -0.008038008667797992, -0.04226935503740207, -0.10351863810955808, -0.1912277440136907,

@@ -35,6 +35,8 @@ def requirements():
 # Below this standard deviation σ is summed at mu + sigma·z, from it on its remainder at the nodes y.
 SWITCH = 1.0
 Z, Z_WEIGHTS = trapezoidal(0.4, 26)
+# The same for derivatives
+FINE, FINE_WEIGHTS = trapezoidal(0.3, 35)
 # y, and the rule's weight times the remainder there
 Y = np.array((
     -0.013680690752592182, -0.07194244227365833, -0.17618872206246786, -0.32546962031130156,

@@ -36,6 +36,8 @@ def requirements():
 # Below this standard deviation σ is summed at mu + sigma·z, from it on its remainder at the nodes y.
 SWITCH = 0.5
 Z, Z_WEIGHTS = trapezoidal(0.4, 26)
+# The same for derivatives
+FINE, FINE_WEIGHTS = trapezoidal(0.3, 35)
 # y, and the rule's weight times the remainder there
 Y = np.array((
     -0.006840345376296091, -0.035971221136829164, -0.08809436103123393, -0.16273481015565078,

@@ -12,7 +12,7 @@ from symgauss.codegen.body import body
 from symgauss.codegen.evaluation import Evaluation, Integrated
 from symgauss.codegen.plan import Plan
 from symgauss.codegen.pointwise import Pointwise
-from symgauss.codegen.quadrature import FARTHEST_COUNT, Rule
+from symgauss.codegen.quadrature import FARTHEST_COUNT, FINE_COUNT, FINE_STEP, Rule
 from symgauss.codegen.statements import UNROLLED, Body, Lines
 from symgauss.codegen.vocabulary import HALF_LINES, MATH, PRIMITIVES, lower, used
 from symgauss.record import activation
@@ -59,14 +59,8 @@ def _(how: Rule) -> list[str]:
         "# Below this standard deviation σ is summed at mu + sigma·z, from it on its remainder at the nodes y.",
         f"SWITCH = {how.switch!r}",
         f"Z, Z_WEIGHTS = trapezoidal({how.step!r}, {how.count})",
-        *(
-            [
-                "# The same over all of the line, for derivatives",
-                f"FAR, FAR_WEIGHTS = trapezoidal({how.step!r}, {FARTHEST_COUNT})",
-            ]
-            if how.falls is not None
-            else []
-        ),
+        "# The same for derivatives",
+        f"FINE, FINE_WEIGHTS = trapezoidal({FINE_STEP!r}, {FINE_COUNT if how.falls is None else FARTHEST_COUNT})",
         "# y, and the rule's weight times the remainder there",
         *_column("Y", how.nodes),
         *_column("Y_WEIGHTS", how.weights),
@@ -93,7 +87,7 @@ def _peak(how: Rule) -> list[str]:
         f"for _ in range({PEAK_STEPS}):",
         "    y = -mu - sigma*z",
         f"    z -= (z - sigma*({slope}))/(1.0 + sigma*sigma*({bend}))",
-        f"    z = min(max(z, 0.0), {FARTHEST_COUNT * how.step!r})",
+        f"    z = min(max(z, 0.0), {FARTHEST_COUNT * FINE_STEP:.1f})",
         f"return {how.step!r}*floor(z/{how.step!r} + 0.5) if mu < 0.0 else 0.0",
     ]
     flat = [

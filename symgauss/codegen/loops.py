@@ -51,9 +51,20 @@ def _taken(how: Evaluation) -> Iterator[str]:
     if isinstance(how, Plan):
         yield from KINDS
     if isinstance(how, Rule):
-        yield from ("SWITCH", "Z", "Z_WEIGHTS", "Y", "Y_WEIGHTS", "COUNTING", "asymptote", "asymptote_2")
+        yield from (
+            "SWITCH",
+            "Z",
+            "Z_WEIGHTS",
+            "FINE",
+            "FINE_WEIGHTS",
+            "Y",
+            "Y_WEIGHTS",
+            "COUNTING",
+            "asymptote",
+            "asymptote_2",
+        )
         if how.falls is not None:
-            yield from ("FAR", "FAR_WEIGHTS", "flat", "peak")
+            yield from ("flat", "peak")
     if integrates_beyond(how):
         yield from ("cuts", "jumps", "pointwise")
 
@@ -91,7 +102,7 @@ def _quadrature_loops(name: str, follows: bool) -> list[str]:
 def _quadrature_block(name: str, order: int, follows: bool) -> Lines:
     every = range(order + 1)
     if name == "derivatives":
-        narrow = _narrow_derivatives(order, *(("FAR", "FAR_WEIGHTS") if follows else ("Z", "Z_WEIGHTS")))
+        narrow = _narrow_derivatives(order)
     elif follows:
         narrow = _narrow_following(order) + (_narrow_by_derivatives(order) if order > 2 else [])
     else:
@@ -102,7 +113,8 @@ def _quadrature_block(name: str, order: int, follows: bool) -> Lines:
         "place = np.empty(size, np.int64)",
         "mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)",
         "for start in range(0, mean.size, size):",
-        "    few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)",
+        "    m, s = mean[start : start + size], std[start : start + size]",
+        "    few, all = gather(m, s, SWITCH, place, mu, sigma, inverse)",
         "    rows[:, :all] = 0.0",
         *narrow,
         "    # views, because an index that does not start at 0 might be negative, and nothing would vectorise",
@@ -169,9 +181,9 @@ def _narrow_by_derivatives(order: int) -> Lines:
         "    for i in range(few):",
         "        if flat(mu[i], sigma[i]):",
         "            rows[:, i] = 0.0",
-        "            for j in range(FAR.size):",
-        f"                {', '.join(f'f{k}' for k in every)} = pointwise(mu[i] + sigma[i]*FAR[j])",
-        "                weight = FAR_WEIGHTS[j]",
+        "            for j in range(FINE.size):",
+        f"                {', '.join(f'f{k}' for k in every)} = pointwise(mu[i] + sigma[i]*FINE[j])",
+        "                weight = FINE_WEIGHTS[j]",
         *(f"                rows[{k}, i] += weight*f{k}" for k in every),
         "            power = 1.0",
         *(
@@ -182,13 +194,13 @@ def _narrow_by_derivatives(order: int) -> Lines:
     ]
 
 
-def _narrow_derivatives(order: int, nodes: str, weights: str) -> Lines:
+def _narrow_derivatives(order: int) -> Lines:
     """Σ w_j σ^(k)(μ + s z_j)."""
     every = range(order + 1)
     chosen = "" if order == UNROLLED else f"[:{order + 1}]"
     return [
-        f"    for j in range({nodes}.size):",
-        f"        z, weight = {nodes}[j], {weights}[j]",
+        "    for j in range(FINE.size):",
+        "        z, weight = FINE[j], FINE_WEIGHTS[j]",
         "        for i in range(few):",
         f"            {', '.join(f'f{k}' for k in every)} = pointwise(mu[i] + sigma[i]*z){chosen}",
         *(f"            rows[{k}, i] += weight*f{k}" for k in every),
@@ -223,7 +235,9 @@ def _integrated(how: Evaluation, name: str) -> str:
             f"height = jumps({inside})",
             f"more = workspace(out.shape[1], {UNROLLED + 1}, cut)",
             "for i in range(mean.size):",
-            f"    errors[i] = integrate_slopes(value, pointwise, {values}, mean[i], std[i], cut, height, out[i], work, more)",
+            "    errors[i] = integrate_slopes(",
+            f"        value, pointwise, {values}, mean[i], std[i], cut, height, out[i], work, more",
+            "    )",
         ]
     return function("loop", f"{name}_integrated", arguments(how, "mean", "std", "out", "errors"), lines)
 

@@ -34,13 +34,15 @@ from symgauss.tails import Tail, pole_distance, v
 EXPONENTIALS, REACH, NODES = 4, 10, 32
 # The trapezoidal rule in z, for s up to d/π: e^{−2πd/(s·step)} and e^{−2π²/step²} are below 1e-18.
 STEP, COUNT = 0.4, 26
+# The same for σ^(k), whose singularities are stronger.
+FINE_STEP, FINE_COUNT = 0.3, 35
 # The blend: Φ(κy), the trapezoidal rule in y, and where r is below 1e-17 or beneath anything that counts.
 KAPPA, BLEND_STEP, BLEND_FROM, BLEND_TO = sympy.Rational(3, 2), sympy.Rational(3, 10), -54, 54
 BLEND_SWITCH = 0.8
 # Beyond this node the remainder is below 1e-20, and counts only in derivatives, where nothing larger is left.
 BLEND_COUNTS_TO = 30
 # All of the line on which φ is a number: the tails of derivatives may have their mass anywhere on it.
-FARTHEST_COUNT = 98
+FARTHEST_COUNT = 131
 # 1 + tanh loses as many digits as the remainder is small: 140 at the outermost node of a blend.
 DIGITS, BLEND_DIGITS = 50, 220
 
@@ -103,8 +105,8 @@ def _with_exponentials(pointwise: Pointwise, reason: str) -> Rule:
         weights += r
     half_lines = HalfLines(S.Zero, sides[0], sides[1], wide=True)
     about = (
-        f"wide: {EXPONENTIALS} exponentials of each tail in closed form, {len(nodes)} Gauss-Legendre nodes for the rest; "
-        f"narrow, sigma < {switch:.4g}: trapezoidal rule with {2 * COUNT + 1} nodes"
+        f"wide: {EXPONENTIALS} exponentials of each tail in closed form, {len(nodes)} Gauss-Legendre nodes for the "
+        f"rest; narrow, sigma < {switch:.4g}: trapezoidal rule with {2 * COUNT + 1} nodes"
     )
     return Rule(
         pointwise,
@@ -163,7 +165,7 @@ def _legendre(count: int) -> list[tuple[Any, Any]]:
     """Nodes and weights of Gauss-Legendre on [−1, 1], by Newton's method from Chebyshev's points."""
     found = []
     for i in range(count):
-        t = mpmath.cos(mpmath.pi * (i + mpmath.mpf(3) / 4) / (count + mpmath.mpf(1) / 2))
+        t, slope = mpmath.cos(mpmath.pi * (i + mpmath.mpf(3) / 4) / (count + mpmath.mpf(1) / 2)), mpmath.mpf(1)
         for _ in range(8):
             p, before = mpmath.mpf(1), mpmath.mpf(0)
             for n in range(count):
@@ -176,35 +178,27 @@ def _legendre(count: int) -> list[tuple[Any, Any]]:
 
 def _with_blend(pointwise: Pointwise, reason: str) -> Rule:
     """A = left asymptote + (right − left asymptote) Φ(κy), and r = σ − A on a grid."""
-    assert pointwise.tails is not None and isinstance(pointwise.tails[0], Composed)
+    assert pointwise.tails is not None
+    tail = pointwise.tails[0]
+    assert isinstance(tail, Composed)
     act = pointwise.activation
     function = sympy.lambdify(x, act.formula, "mpmath")
     with mpmath.workdps(BLEND_DIGITS):
         left, right = (_straight(act.name, function, side) for side in (-1, 1))
         jump = sympy.expand(right - left)
-        ladders = []
-        gate = Gate(KAPPA, S.Zero, smooth=True)
-        for power, c in enumerate(Poly(jump, x).all_coeffs()[::-1]):
-            ladder = Ladder(gate, {0: c}) if c != 0 else None
-            for _ in range(power if ladder else 0):
-                ladder = ladder.times_y()  # type: ignore[union-attr]
-            ladders += [ladder] if ladder else []
-        merged = Ladder(gate)
-        for ladder in ladders:
-            for n, c in ladder.terms.items():
-                merged.add(n, c)
         blend = sympy.lambdify(x, left + jump * Phi(KAPPA * x).rewrite(sympy.erf), "mpmath")
         nodes, weights = [], []
         for j in range(BLEND_FROM, BLEND_TO + 1):
             y = mpmath.mpf(float(j * BLEND_STEP))
             nodes.append(float(y))
             weights.append(float((function(y) - blend(y)) * BLEND_STEP.p / BLEND_STEP.q))
+    merged = _blended(jump)
     families: list[Family] = [Polynomial(left)] if left != 0 else []
     if merged.terms:
         families.append(GateLadder(merged))
     about = (
-        f"wide: the asymptotes blended by Phi({KAPPA}*x) in closed form, {len(nodes)} nodes of the trapezoidal rule for "
-        f"the rest; narrow, sigma < {BLEND_SWITCH}: trapezoidal rule with {2 * COUNT + 1} nodes"
+        f"wide: the asymptotes blended by Phi({KAPPA}*x) in closed form, {len(nodes)} nodes of the trapezoidal rule "
+        f"for the rest; narrow, sigma < {BLEND_SWITCH}: trapezoidal rule with {2 * COUNT + 1} nodes"
     )
     return Rule(
         pointwise,
@@ -217,8 +211,20 @@ def _with_blend(pointwise: Pointwise, reason: str) -> Rule:
         COUNT,
         about,
         BLEND_COUNTS_TO - BLEND_FROM + 1,
-        falls=pointwise.tails[0].rate * pointwise.tails[0].inner,
+        falls=tail.rate * tail.inner,
     )
+
+
+def _blended(jump: Expr) -> Ladder:
+    """The mean of (c_0 + c_1 y) Φ(κy)."""
+    total = Ladder(Gate(KAPPA, S.Zero, smooth=True))
+    for (power,), c in Poly(jump, x).terms():
+        part = Ladder(total.gate, {0: c})
+        for _ in range(power):
+            part = part.times_y()
+        for n, height in part.terms.items():
+            total.add(n, height)
+    return total
 
 
 def _straight(name: str, function: Callable[[Any], Any], side: int) -> Expr:

@@ -39,7 +39,8 @@ def check(rule: Rule) -> float:
             worst = max(worst, *(float(abs(a - b) / d) for a, b, d in zip(found, true, size)))
         if not worst <= LEFT_OUT:
             raise NoKernel(
-                f"{rule.activation.name}: a quadrature rule misses {worst:.1e} of its size at mean {mean:g}, std {std:g}."
+                f"{rule.activation.name}: a quadrature rule misses {worst:.1e} of its size at mean {mean:g}, "
+                f"std {std:g}."
             )
     return worst
 

@@ -160,11 +160,11 @@ def test_the_recursions(name):
 
 @pytest.mark.parametrize("name", ["relu", "silu", "sin"])
 def test_both_forms_agree_where_they_meet(name):
-    """From s < 1 to s ≥ 1: nothing jumps."""
-    s = 1 + np.array([-2e-15, -1e-16, 0.0, 2e-15])
+    """From s < ¾ to s ≥ ¾: nothing jumps."""
+    s = 0.75 + np.array([-2e-15, -1e-16, 0.0, 2e-15])
     for function in FUNCTIONS:
         for gradient in function(name, 0.3, s, order=6):
-            assert all(np.allclose(a, b, rtol=1e-13, atol=1e-14) for a, b in pairwise(gradient))
+            assert all(np.allclose(a, b, rtol=1e-13, atol=1e-12) for a, b in pairwise(gradient))
 
 
 @pytest.mark.parametrize("name", NAMES)

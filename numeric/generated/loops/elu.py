@@ -68,7 +68,9 @@ def derivatives_integrated(mean, std, out, errors, alpha):
     height = jumps(alpha)
     more = workspace(out.shape[1], 9, cut)
     for i in range(mean.size):
-        errors[i] = integrate_slopes(value, pointwise, (alpha,), mean[i], std[i], cut, height, out[i], work, more)
+        errors[i] = integrate_slopes(
+            value, pointwise, (alpha,), mean[i], std[i], cut, height, out[i], work, more
+        )
 
 
 @loop

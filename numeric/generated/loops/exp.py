@@ -37,9 +37,9 @@ def hermite_loop_any(mean, std, out):
     for i in range(mean.size):
         mu, sigma = mean[i], std[i]
         out[i, 0], out[i, 1], out[i, 2], out[i, 3], out[i, 4], out[i, 5], out[i, 6], out[i, 7], out[i, 8] = hermite(mu, sigma)
-        mean = 1*exp_tilted(mu, sigma)
+        tilted = 1*exp_tilted(mu, sigma)
         for k in range(9, out.shape[1]):
-            out[i, k] = (sigma)**k*mean
+            out[i, k] = (sigma)**k*tilted
 
 
 @loop
@@ -65,6 +65,6 @@ def derivatives_loop_any(mean, std, out):
     for i in range(mean.size):
         mu, sigma = mean[i], std[i]
         out[i, 0], out[i, 1], out[i, 2], out[i, 3], out[i, 4], out[i, 5], out[i, 6], out[i, 7], out[i, 8] = derivatives(mu, sigma)
-        mean = 1*exp_tilted(mu, sigma)
+        tilted = 1*exp_tilted(mu, sigma)
         for k in range(9, out.shape[1]):
-            out[i, k] = (1)**k*mean
+            out[i, k] = (1)**k*tilted

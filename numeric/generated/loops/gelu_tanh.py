@@ -9,7 +9,7 @@ from numeric.adaptive import integrate, integrate_slopes, workspace
 from numeric.jit import loop
 from numeric.quadrature import gather, scatter
 from numeric.special import INV_SQRT_2PI, TINY, gauss
-from numeric.generated.gelu_tanh import COUNTING, FAR, FAR_WEIGHTS, FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, flat, jumps, peak, pointwise, requirements, value
+from numeric.generated.gelu_tanh import COUNTING, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, flat, jumps, peak, pointwise, requirements, value
 
 
 @loop
@@ -24,7 +24,8 @@ def hermite_loop_2(mean, std, out, rows):
     place = np.empty(size, np.int64)
     mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)
     for start in range(0, mean.size, size):
-        few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)
+        m, s = mean[start : start + size], std[start : start + size]
+        few, all = gather(m, s, SWITCH, place, mu, sigma, inverse)
         rows[:, :all] = 0.0
         for i in range(few):
             inverse[i] = peak(mu[i], sigma[i])
@@ -67,7 +68,8 @@ def hermite_loop_8(mean, std, out, rows):
     place = np.empty(size, np.int64)
     mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)
     for start in range(0, mean.size, size):
-        few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)
+        m, s = mean[start : start + size], std[start : start + size]
+        few, all = gather(m, s, SWITCH, place, mu, sigma, inverse)
         rows[:, :all] = 0.0
         for i in range(few):
             inverse[i] = peak(mu[i], sigma[i])
@@ -96,9 +98,9 @@ def hermite_loop_8(mean, std, out, rows):
         for i in range(few):
             if flat(mu[i], sigma[i]):
                 rows[:, i] = 0.0
-                for j in range(FAR.size):
-                    f0, f1, f2, f3, f4, f5, f6, f7, f8 = pointwise(mu[i] + sigma[i]*FAR[j])
-                    weight = FAR_WEIGHTS[j]
+                for j in range(FINE.size):
+                    f0, f1, f2, f3, f4, f5, f6, f7, f8 = pointwise(mu[i] + sigma[i]*FINE[j])
+                    weight = FINE_WEIGHTS[j]
                     rows[0, i] += weight*f0
                     rows[1, i] += weight*f1
                     rows[2, i] += weight*f2
@@ -186,10 +188,11 @@ def derivatives_loop_2(mean, std, out, rows):
     place = np.empty(size, np.int64)
     mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)
     for start in range(0, mean.size, size):
-        few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)
+        m, s = mean[start : start + size], std[start : start + size]
+        few, all = gather(m, s, SWITCH, place, mu, sigma, inverse)
         rows[:, :all] = 0.0
-        for j in range(FAR.size):
-            z, weight = FAR[j], FAR_WEIGHTS[j]
+        for j in range(FINE.size):
+            z, weight = FINE[j], FINE_WEIGHTS[j]
             for i in range(few):
                 f0, f1, f2 = pointwise(mu[i] + sigma[i]*z)[:3]
                 rows[0, i] += weight*f0
@@ -224,10 +227,11 @@ def derivatives_loop_8(mean, std, out, rows):
     place = np.empty(size, np.int64)
     mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)
     for start in range(0, mean.size, size):
-        few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)
+        m, s = mean[start : start + size], std[start : start + size]
+        few, all = gather(m, s, SWITCH, place, mu, sigma, inverse)
         rows[:, :all] = 0.0
-        for j in range(FAR.size):
-            z, weight = FAR[j], FAR_WEIGHTS[j]
+        for j in range(FINE.size):
+            z, weight = FINE[j], FINE_WEIGHTS[j]
             for i in range(few):
                 f0, f1, f2, f3, f4, f5, f6, f7, f8 = pointwise(mu[i] + sigma[i]*z)
                 rows[0, i] += weight*f0
@@ -293,7 +297,9 @@ def derivatives_integrated(mean, std, out, errors):
     height = jumps()
     more = workspace(out.shape[1], 9, cut)
     for i in range(mean.size):
-        errors[i] = integrate_slopes(value, pointwise, (), mean[i], std[i], cut, height, out[i], work, more)
+        errors[i] = integrate_slopes(
+            value, pointwise, (), mean[i], std[i], cut, height, out[i], work, more
+        )
 
 
 @loop

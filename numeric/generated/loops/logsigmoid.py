@@ -9,7 +9,7 @@ from numeric.adaptive import integrate, integrate_slopes, workspace
 from numeric.jit import loop
 from numeric.quadrature import gather, scatter
 from numeric.special import INV_SQRT_2PI, TINY, gauss
-from numeric.generated.logsigmoid import COUNTING, FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, jumps, pointwise, requirements, value
+from numeric.generated.logsigmoid import COUNTING, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, jumps, pointwise, requirements, value
 
 
 @loop
@@ -24,7 +24,8 @@ def hermite_loop_2(mean, std, out, rows):
     place = np.empty(size, np.int64)
     mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)
     for start in range(0, mean.size, size):
-        few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)
+        m, s = mean[start : start + size], std[start : start + size]
+        few, all = gather(m, s, SWITCH, place, mu, sigma, inverse)
         rows[:, :all] = 0.0
         for j in range(Z.size):
             z, w0 = Z[j], Z_WEIGHTS[j]
@@ -64,7 +65,8 @@ def hermite_loop_8(mean, std, out, rows):
     place = np.empty(size, np.int64)
     mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)
     for start in range(0, mean.size, size):
-        few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)
+        m, s = mean[start : start + size], std[start : start + size]
+        few, all = gather(m, s, SWITCH, place, mu, sigma, inverse)
         rows[:, :all] = 0.0
         for j in range(Z.size):
             z, w0 = Z[j], Z_WEIGHTS[j]
@@ -148,10 +150,11 @@ def derivatives_loop_2(mean, std, out, rows):
     place = np.empty(size, np.int64)
     mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)
     for start in range(0, mean.size, size):
-        few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)
+        m, s = mean[start : start + size], std[start : start + size]
+        few, all = gather(m, s, SWITCH, place, mu, sigma, inverse)
         rows[:, :all] = 0.0
-        for j in range(Z.size):
-            z, weight = Z[j], Z_WEIGHTS[j]
+        for j in range(FINE.size):
+            z, weight = FINE[j], FINE_WEIGHTS[j]
             for i in range(few):
                 f0, f1, f2 = pointwise(mu[i] + sigma[i]*z)[:3]
                 rows[0, i] += weight*f0
@@ -186,10 +189,11 @@ def derivatives_loop_8(mean, std, out, rows):
     place = np.empty(size, np.int64)
     mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)
     for start in range(0, mean.size, size):
-        few, all = gather(mean[start : start + size], std[start : start + size], SWITCH, place, mu, sigma, inverse)
+        m, s = mean[start : start + size], std[start : start + size]
+        few, all = gather(m, s, SWITCH, place, mu, sigma, inverse)
         rows[:, :all] = 0.0
-        for j in range(Z.size):
-            z, weight = Z[j], Z_WEIGHTS[j]
+        for j in range(FINE.size):
+            z, weight = FINE[j], FINE_WEIGHTS[j]
             for i in range(few):
                 f0, f1, f2, f3, f4, f5, f6, f7, f8 = pointwise(mu[i] + sigma[i]*z)
                 rows[0, i] += weight*f0
@@ -255,7 +259,9 @@ def derivatives_integrated(mean, std, out, errors):
     height = jumps()
     more = workspace(out.shape[1], 9, cut)
     for i in range(mean.size):
-        errors[i] = integrate_slopes(value, pointwise, (), mean[i], std[i], cut, height, out[i], work, more)
+        errors[i] = integrate_slopes(
+            value, pointwise, (), mean[i], std[i], cut, height, out[i], work, more
+        )
 
 
 @loop

@@ -32,7 +32,9 @@ def derivatives_integrated(mean, std, out, errors):
     height = jumps()
     more = workspace(out.shape[1], 9, cut)
     for i in range(mean.size):
-        errors[i] = integrate_slopes(value, pointwise, (), mean[i], std[i], cut, height, out[i], work, more)
+        errors[i] = integrate_slopes(
+            value, pointwise, (), mean[i], std[i], cut, height, out[i], work, more
+        )
 
 
 @loop

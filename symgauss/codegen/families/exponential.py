@@ -26,16 +26,16 @@ class Exponential:
         return f"the exponential exp({self.rate}*x)"
 
     def unrolled(self, body: Body, suffix: str) -> None:
-        tilt, mean = Symbol(f"tilt{suffix}"), Symbol(f"mean{suffix}")
+        tilt, mean = Symbol(f"tilt{suffix}"), Symbol(f"tilted{suffix}")
         body.let(tilt.name, self.rate * sigma if body.hermite else self.rate)
         body.let(mean.name, f"{lower(self.height)}*{self._mean()}")
         for k in range(UNROLLED + 1):
             body.add(k, lower(tilt**k * mean))
 
     def beyond(self, more: Beyond, suffix: str) -> None:
-        more.lines.append(f"mean{suffix} = {lower(self.height)}*{self._mean()}")
+        more.lines.append(f"tilted{suffix} = {lower(self.height)}*{self._mean()}")
         rate = lower(self.rate * sigma) if more.hermite else lower(self.rate)
-        more.add(f"({rate})**k*mean{suffix}", over_sigma=False)
+        more.add(f"({rate})**k*tilted{suffix}", over_sigma=False)
 
     def _mean(self) -> str:
         """The exponent in two parts, the square exactly: μ may cancel s²/2, and then every digit counts."""
