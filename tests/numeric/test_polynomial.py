@@ -253,6 +253,9 @@ def test_max_bytes() -> None:
         p.coefficient(2, max_bytes=8 * 3 * 9 - 1)
     with pytest.raises(CoefficientsTooLarge, match="take 144 bytes, and 72 bytes more"):
         p.coefficient(2, max_bytes=0)
+    # a tensor of order 3, and 3 + 4 tables of its shape, of one output
+    with pytest.raises(CoefficientsTooLarge, match="take 432 bytes, and 1,512 bytes more"):
+        example(3).coefficient(3, max_bytes=0)
     with pytest.raises(CoefficientsTooLarge):
         p.about(np.zeros(3), max_bytes=0)
     with pytest.raises(CoefficientsTooLarge) as caught:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sympy import Rational, cbrt, cos, exp, log, pi, sin, sqrt
 
 from symgauss import He, Phi, mu, phi, sigma
-from symgauss.normal import Outside, is_zero, tidy
+from symgauss.normal import Outside, Reader, is_zero, tidy
 
 q = sympy.Symbol("q", positive=True)
 r = sqrt(1 + q * sigma**2)
@@ -141,3 +141,17 @@ def test_tidy_changes_no_value(expr):
 def test_what_tidy_has_to_keep(expr):
     assert is_zero(tidy(expr) - expr)
     assert tidy(expr).subs(mu, 0).evalf() == expr.subs(mu, 0).evalf()
+
+
+@pytest.mark.parametrize(
+    ("value", "order"),
+    [
+        (1 + sqrt(1 + sigma**2) / sigma, 1),
+        (1 / sigma**3 + sqrt(1 + sigma**2), 3),
+        (mu / sigma + sqrt(1 + sigma**2) / sigma**2, 2),
+        (sigma * mu + sqrt(1 + sigma**2), 0),
+    ],
+)
+def test_a_pole_of_any_part_is_a_pole(value, order):
+    """Growth is judged by it: a negative power of sigma must not hide beside a part without one."""
+    assert Reader([value]).surd(value).pole() == order
