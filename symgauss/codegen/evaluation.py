@@ -6,6 +6,7 @@ from symgauss.codegen.plan import NoKernel, Plan, make_plan
 from symgauss.codegen.pointwise import Pointwise
 from symgauss.codegen.quadrature import Rule, make_rule
 from symgauss.codegen.verification import check
+from symgauss.growth import check_growth
 from symgauss.pieces import NoClosedForm
 from symgauss.record import Activation
 
@@ -26,11 +27,16 @@ Evaluation = Plan | Rule | Integrated
 
 
 def evaluation(act: Activation) -> Evaluation:
-    """The best evaluation that is known to be accurate, parameters kept symbolic where it is a closed form."""
+    """The best evaluation that is known to be accurate, parameters kept symbolic where it is a closed form.
+
+    Raises `GrowsTooFast` when there is no Gaussian mean, ValueError where σ is not a finite real number.
+    """
     try:
         return make_plan(act)
     except (NoClosedForm, NoKernel) as stands_in_the_way:
         reason = _reason(act, stands_in_the_way)
+    # with the parameters' values in: without them, growth is not known
+    check_growth(_without_parameters(act))
     try:
         rule = make_rule(_without_parameters(act), reason)
         return replace(rule, left_out=check(rule))
@@ -44,4 +50,4 @@ def _without_parameters(act: Activation) -> Activation:
 
 
 def _reason(act: Activation, error: Exception) -> str:
-    return str(error).removeprefix(f"{act.symbolic}: ").removeprefix(f"{act.name}: ").rstrip(".")
+    return str(error).removeprefix(f"{act.symbolic.label}: ").removeprefix(f"{act.label}: ").removeprefix(f"{act.name}: ").rstrip(".")

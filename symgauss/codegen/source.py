@@ -4,12 +4,12 @@ from symgauss.codegen.emit import formulas, registry
 from symgauss.codegen.evaluation import evaluation
 from symgauss.codegen.isserlis import HIGHEST, MOMENTS_ABOUT, master_module, moments_module
 from symgauss.codegen.loops import LOOPS_ABOUT, loops
-from symgauss.record import activation, activation_names, aliases
+from symgauss.record import activation, registered_names, aliases
 
 
 def catalogue() -> dict[str, str]:
     """Two modules per activation of the catalogue, the registry, and the Gaussian moments."""
-    every = [evaluation(activation(name)) for name in activation_names()]
+    every = [evaluation(activation(name)) for name in registered_names()]
     files = {"__init__.py": registry(every, aliases()), "loops/__init__.py": LOOPS_ABOUT}
     for how in every:
         name = how.activation.name

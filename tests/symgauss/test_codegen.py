@@ -277,11 +277,19 @@ def test_the_text_does_not_depend_on_the_hash_seed(tmp_path):
 @pytest.mark.parametrize("name", sg.activation_names())
 def test_a_generated_module_says_what_it_is(name):
     text = (command.TARGET / f"{name}.py").read_text()
-    for part in (
-        f"{name}(x) = ",
-        "Mean ",
-        "heat equation, growth, initial value",
-        "operations for h_0 … h_2",
-        "formula ",
-    ):
+    said = {
+        "closed form": ("heat equation, growth, initial value", "operations for h_0 … h_2"),
+        "quadrature": ("no closed form", "Checked  against the definition", "trapezoidal rule"),
+        "integrated": ("no closed form", "adaptive integration"),
+    }
+    kind = sg.compile(name).kind
+    for part in (f"{name}(x) = ", "Mean ", f"KIND = {kind!r}", "formula ", *said[kind]):
         assert part in text
+
+
+def test_the_kinds_of_the_catalogue():
+    kinds = {name: sg.compile(name).kind for name in sg.activation_names()}
+    integrated = {name for name, kind in kinds.items() if kind == "integrated"}
+    smooth = {"sigmoid", "logsigmoid", "tanh", "tanhshrink", "silu", "softplus", "mish", "quick_gelu", "gelu_tanh"}
+    assert integrated == {"softsign"}
+    assert {name for name, kind in kinds.items() if kind == "quadrature"} == smooth

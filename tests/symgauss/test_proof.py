@@ -9,7 +9,11 @@ from sympy import Abs, Piecewise, Rational, cos, exp, pi, sqrt
 import symgauss as sg
 from symgauss import Phi, mu, phi, sigma, x
 
-NAMES = sg.activation_names()
+# Integrated by quadrature; everything else in the catalogue has a mean to prove.
+INTEGRATED = {
+    *("sigmoid", "logsigmoid", "tanh", "tanhshrink", "silu", "softplus", "mish", "quick_gelu", "gelu_tanh", "softsign"),
+}
+NAMES = [name for name in sg.activation_names() if name not in INTEGRATED]
 
 
 def kernel(c):
@@ -65,7 +69,9 @@ def test_impostors_are_refuted(name, kind):
 @pytest.mark.parametrize("name", NAMES)
 def test_means_of_others_are_refuted(name):
     for other in NAMES:
-        expected = "proved" if other == name else "refuted"
+        # with alpha = 1, celu is elu
+        same = other == name or {name, other} == {"celu", "elu"}
+        expected = "proved" if same else "refuted"
         assert sg.prove_mean(name, sg.gaussian_mean(other)).status == expected, (name, other)
 
 
