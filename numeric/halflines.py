@@ -31,7 +31,7 @@ WEIGHTS = (0.05061426814518813, 0.11119051722668724, 0.15685332293894363, 0.1813
 
 @device
 def Phi_between(u, a):
-    """Φ(u + a) − Φ(u) for 0 ≤ a ≤ 1, without cancellation around u = 0."""
+    """Φ(u + a) − Φ(u) for 0 ≤ a ≤ 1, without cancellation around u = 0; 2 ε of itself for |u| ≤ 2, of 1 beyond."""
     total = 0.0
     total += WEIGHTS[0] * (gauss(u + a * NODES[0]) + gauss(u + a * (1.0 - NODES[0])))
     total += WEIGHTS[1] * (gauss(u + a * NODES[1]) + gauss(u + a * (1.0 - NODES[1])))
@@ -49,7 +49,7 @@ def tilt_rest(rate, rate_low, shifted, sigma):
 
 @device
 def half_line_less_one(u, shift, a):
-    """E[(e^{λt} − 1) 1{t < 0}] for a ≤ 1, with shift = λ(μ − c)."""
+    """E[(e^{λt} − 1) 1{t < 0}] for a ≤ 1, with shift = λ(μ − c); 3 ε of E|λt|, and of itself for u ≤ 0."""
     return expm1(shift + 0.5 * a * a) * Phi_phi(-(u + a))[0] - Phi_between(u, a)
 
 

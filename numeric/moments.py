@@ -77,7 +77,8 @@ def expected_derivatives(
     """g_0, …, g_order, with g_k = ∂^k M/∂μ^k = E σ^(k)(μ + sZ), the second where σ^(k) is a function.
 
     Arguments, result and errors as in `hermite_coefficients`. At s = 0 these are the derivatives of σ
-    at μ, and at a breakpoint those of the piece that σ's formula assigns to it.
+    at μ, and at a breakpoint those of the piece that σ's formula assigns to it; beyond the eighth they are
+    known for activations in closed form only, and asking for others is a ValueError.
 
     >>> expected_derivatives("square", 3.0, 0.5)
     array([9.25, 6.  , 2.  ])
@@ -93,6 +94,8 @@ def _evaluate(kind: str, name: Any, mean: Any, std: Any, order: int, out: np.nda
     valid, zero = _count(mean, std)
     if valid != mean.size:
         _refuse(mean, std)
+    if zero and kind == "derivatives":
+        _refuse_unknown_derivatives(act, order, zero, mean.size)
     rows = target.reshape(-1, order + 1)
     _fill(kind, act, mean, std, rows)
     if zero:
@@ -104,6 +107,15 @@ def _evaluate(kind: str, name: Any, mean: Any, std: Any, order: int, out: np.nda
     if target is not out:
         out[...] = target
     return out
+
+
+def _refuse_unknown_derivatives(act: Activation, order: int, zero: int, pairs: int) -> None:
+    """Integrated orders at s = 0 would be σ^(k)(μ), which the generated code has up to k = 8."""
+    if order > UNROLLED and not hasattr(act.kernels, "derivatives_loop_any"):
+        raise ValueError(
+            f"order: got {order}, but std is 0 for {zero} of {pairs} pairs, where g_k is the k-th derivative of "
+            f"{act.name!r} itself, known up to k = {UNROLLED}; ask for less, or for those pairs separately."
+        )
 
 
 def _overflow(act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> None:

@@ -8,7 +8,7 @@ derives them again from the definitions, and the tests hold the constants here a
 
     function       domain          error        where the error comes from
     exp            all             1 ε          rounding of 1 + r + r² p(r)
-    exp_tilted     all             1.5 ε        the same; the exponent enters in two parts
+    exp_tilted     all             1 ε          the same; the exponent enters in two parts
     expm1          all             1.5 ε        the same without the 1, and 2ⁿ m + (2ⁿ − 1)
     log1p          x > −1          1 ε          rounding of f − (f²/2 − …), where f is x or rounded once
     tanh           all             2 ε          expm1, twice
@@ -282,7 +282,7 @@ def upper_half(x):
 
 @device
 def exp_tilted(shift, a):
-    """e^(shift + a²/2), with a² in two parts: where shift and a²/2 nearly cancel, every digit counts."""
+    """e^(shift + a²/2), with a² in three parts: where shift and a²/2 nearly cancel, every digit counts."""
     high = upper_half(a)
     low = a - high
     # a²/2 = high²/2 + high·low + low²/2, the first two exact; so is what rounding takes from their sums with shift
@@ -340,9 +340,15 @@ def _lifted_gauss(y):
 
 
 @device
+def lifted_gauss(y):
+    """2²⁵⁶ e^(−y²/2), which does not underflow within ±40."""
+    return _lifted_gauss(min(abs(y), FARTHEST))
+
+
+@device
 def gauss(y):
     """e^(−y²/2) with full relative accuracy."""
-    return _lifted_gauss(min(abs(y), FARTHEST)) * 2.0**-256
+    return lifted_gauss(y) * 2.0**-256
 
 
 @device
@@ -453,6 +459,16 @@ def slip(u, mean, c, sigma):
     lost = (mean - (shifted - seen)) - (c + seen)
     rest = ((shifted - u * sigma) - product_rest(u, sigma) + lost) / sigma
     return (rest if u > 0.0 else -rest) if abs(u) < FARTHEST else 0.0
+
+
+@device
+def gate_slip(u, alpha, mean, sigma, w):
+    """αμ/√(1 + α²σ²) less u, u and the root w being what rounding made of them; 0 beyond ±40."""
+    a = alpha * sigma
+    square_rest = (a * a - w * w + 1.0) + product_rest(a, a) - product_rest(w, w) + 2.0 * a * product_rest(alpha, sigma)
+    shifted = alpha * mean
+    rest = (shifted - u * w) - product_rest(u, w) + product_rest(alpha, mean)
+    return (rest - u * (0.5 * square_rest / w)) / w if abs(u) < FARTHEST else 0.0
 
 
 @device

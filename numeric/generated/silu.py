@@ -34,7 +34,8 @@ def requirements():
 
 # Below this standard deviation σ is summed at mu + sigma·z, from it on its remainder at the nodes y.
 SWITCH = 1.0
-Z, Z_WEIGHTS = trapezoidal(0.4, 26)
+STEP = 0.4
+Z, Z_WEIGHTS = trapezoidal(STEP, 26)
 # The same for derivatives
 FINE, FINE_WEIGHTS = trapezoidal(0.3, 35)
 # y, and the rule's weight times the remainder there

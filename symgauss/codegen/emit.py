@@ -58,7 +58,8 @@ def _(how: Rule) -> list[str]:
     constants = [
         "# Below this standard deviation σ is summed at mu + sigma·z, from it on its remainder at the nodes y.",
         f"SWITCH = {how.switch!r}",
-        f"Z, Z_WEIGHTS = trapezoidal({how.step!r}, {how.count})",
+        f"STEP = {how.step!r}",
+        f"Z, Z_WEIGHTS = trapezoidal(STEP, {how.count})",
         "# The same for derivatives",
         f"FINE, FINE_WEIGHTS = trapezoidal({FINE_STEP!r}, {FINE_COUNT if how.falls is None else FARTHEST_COUNT})",
         "# y, and the rule's weight times the remainder there",
@@ -82,20 +83,28 @@ def _peak(how: Rule) -> list[str]:
     y = sympy.Symbol("y")
     slope, bend = (lower(sympy.diff(how.falls, x, n).xreplace({x: y})) for n in (1, 2))
     lines = [
-        "# Newton's method for z = sigma·slope(|mu| − sigma z), from below",
+        "# where φ(z) σ(mu + sigma z) has its mass for mu < 0: Newton's method for z = sigma·slope(|mu| − sigma z)",
         "z = 0.0",
         f"for _ in range({PEAK_STEPS}):",
         "    y = -mu - sigma*z",
         f"    z -= (z - sigma*({slope}))/(1.0 + sigma*sigma*({bend}))",
         f"    z = min(max(z, 0.0), {FARTHEST_COUNT * FINE_STEP:.1f})",
-        f"return {how.step!r}*floor(z/{how.step!r} + 0.5) if mu < 0.0 else 0.0",
+        "return z if mu < 0.0 else 0.0",
     ]
     flat = [
         "# σ does not change by much within a few sigma, and neither does its logarithm",
         "y = abs(mu)",
         f"return (sigma < 0.3) & (sigma*({slope}) < 1.0)",
     ]
-    return [function("device", "peak", "mu, sigma", lines), function("device", "flat", "mu, sigma", flat)]
+    reference = [
+        "# the y with the mass of what is left of σ beside its asymptotes: all else is counted from there",
+        "return mu + sigma*peak(mu, sigma) if mu < 0.0 else mu - sigma*peak(-mu, sigma)",
+    ]
+    return [
+        function("device", "peak", "mu, sigma", lines),
+        function("device", "reference", "mu, sigma", reference),
+        function("device", "flat", "mu, sigma", flat),
+    ]
 
 
 @_sections.register

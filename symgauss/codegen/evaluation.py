@@ -50,4 +50,10 @@ def _without_parameters(act: Activation) -> Activation:
 
 
 def _reason(act: Activation, error: Exception) -> str:
-    return str(error).removeprefix(f"{act.symbolic.label}: ").removeprefix(f"{act.label}: ").removeprefix(f"{act.name}: ").rstrip(".")
+    return (
+        str(error)
+        .removeprefix(f"{act.symbolic.label}: ")
+        .removeprefix(f"{act.label}: ")
+        .removeprefix(f"{act.name}: ")
+        .rstrip(".")
+    )

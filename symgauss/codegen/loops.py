@@ -64,7 +64,7 @@ def _taken(how: Evaluation) -> Iterator[str]:
             "asymptote_2",
         )
         if how.falls is not None:
-            yield from ("flat", "peak")
+            yield from ("STEP", "flat", "peak", "reference")
     if integrates_beyond(how):
         yield from ("cuts", "jumps", "pointwise")
 
@@ -101,6 +101,7 @@ def _quadrature_loops(name: str, follows: bool) -> list[str]:
 
 def _quadrature_block(name: str, order: int, follows: bool) -> Lines:
     every = range(order + 1)
+    drop = "*2.0**-256" if follows else ""
     if name == "derivatives":
         narrow = _narrow_derivatives(order)
     elif follows:
@@ -112,6 +113,7 @@ def _quadrature_block(name: str, order: int, follows: bool) -> Lines:
         "size = rows.shape[1]",
         "place = np.empty(size, np.int64)",
         "mu, sigma, inverse = np.empty(size), np.empty(size), np.empty(size)",
+        *(["y0, z0, top = np.empty(size), np.empty(size), np.empty(size)"] if follows else []),
         "for start in range(0, mean.size, size):",
         "    m, s = mean[start : start + size], std[start : start + size]",
         "    few, all = gather(m, s, SWITCH, place, mu, sigma, inverse)",
@@ -120,20 +122,46 @@ def _quadrature_block(name: str, order: int, follows: bool) -> Lines:
         "    # views, because an index that does not start at 0 might be negative, and nothing would vectorise",
         "    m, s, r = mu[few:all], sigma[few:all], inverse[few:all]",
         *(f"    wide{k} = rows[{k}, few:all]" for k in every),
-        f"    for j in range({'COUNTING' if name == 'hermite' else 'Y.size'}):",
-        "        y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI",
-        "        for i in range(m.size):",
-        # far out in a tail that only nodes see, one rounding more of z would cost z² of them
-        f"            z = (y - m[i]){'/s[i]' if follows else '*r[i]'}",
-        "            p0 = weight*r[i]*gauss(z)",
+        *(_wide_following(name) if follows else _wide_nodes()),
         *(f"            {line}" for line in _hermite_recurrence("p", order)),
         *(f"            wide{k}[i] += p{k}" for k in every),
         "    for i in range(m.size):",
         f"        {asymptotes} = asymptote{'' if order == UNROLLED else '_2'}(m[i], s[i])",
-        *(f"        wide{k}[i] = {_over_sigma(f'wide{k}[i] + a{k}', k, name)}" for k in every),
+        *(f"        wide{k}[i] = {_over_sigma(f'wide{k}[i]{drop} + a{k}', k, name)}" for k in every),
         "    scatter(rows, place, out[start : start + size])",
     ]
     return lines
+
+
+def _wide_nodes() -> Lines:
+    """z and p_0 = R_j φ(z)/s at every node."""
+    return [
+        "    for j in range(Y.size):",
+        "        y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI",
+        "        for i in range(m.size):",
+        "            z = (y - m[i])*r[i]",
+        "            p0 = weight*r[i]*gauss(z)",
+    ]
+
+
+def _wide_following(name: str) -> Lines:
+    """The same by φ at a point of reference: the factor that all nodes share then has no rounding of z² in it.
+
+    That factor may underflow where h_8 does not, and so is carried along with 2²⁵⁶.
+    """
+    return [
+        "    for i in range(m.size):",
+        "        y0[i] = reference(m[i], s[i])",
+        "        z0[i] = (y0[i] - m[i])/s[i]",
+        "        exact = 1.0 - abs(z0[i])*slip(z0[i], y0[i], m[i], s[i])",
+        "        top[i] = INV_SQRT_2PI*r[i]*lifted_gauss(z0[i])*exact",
+        f"    for j in range({'COUNTING' if name == 'hermite' else 'Y.size'}):",
+        "        y, weight = Y[j], Y_WEIGHTS[j]",
+        "        for i in range(m.size):",
+        "            t = (y - y0[i])*r[i]",
+        "            p0 = weight*top[i]*exp(-t*(z0[i] + 0.5*t))",
+        "            z = z0[i] + t",
+    ]
 
 
 def _over_sigma(value: str, k: int, name: str) -> str:
@@ -163,9 +191,9 @@ def _narrow_following(order: int) -> Lines:
     """The same around the peak of each pair."""
     return [
         "    for i in range(few):",
-        "        inverse[i] = peak(mu[i], sigma[i])",
+        "        inverse[i] = STEP*floor(peak(mu[i], sigma[i])/STEP + 0.5)",
         "    for j in range(Z.size):",
-        "        node, weight = Z[j], (Z[1] - Z[0])*INV_SQRT_2PI",
+        "        node, weight = Z[j], STEP*INV_SQRT_2PI",
         "        for i in range(few):",
         "            z = inverse[i] + node",
         "            p0 = weight*gauss(z)*value(mu[i] + sigma[i]*z)",

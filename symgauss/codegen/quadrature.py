@@ -195,7 +195,7 @@ def _with_blend(pointwise: Pointwise, reason: str) -> Rule:
     merged = _blended(jump)
     families: list[Family] = [Polynomial(left)] if left != 0 else []
     if merged.terms:
-        families.append(GateLadder(merged))
+        families.append(GateLadder(merged, exact=True))
     about = (
         f"wide: the asymptotes blended by Phi({KAPPA}*x) in closed form, {len(nodes)} nodes of the trapezoidal rule "
         f"for the rest; narrow, sigma < {BLEND_SWITCH}: trapezoidal rule with {2 * COUNT + 1} nodes"

@@ -18,8 +18,8 @@ from symgauss.symbols import Phi, phi
 # What the generated modules import, and from where.
 PRIMITIVES = (
     *("I_1", "I_2", "Phi_phi", "lifted_Phi_phi", "centred_Phi"),
-    "slip",
-    *("exp", "exp_tilted", "expm1", "log1p", "tanh", "gauss"),
+    *("slip", "gate_slip"),
+    *("exp", "exp_tilted", "expm1", "log1p", "tanh", "gauss", "lifted_gauss"),
 )
 HALF_LINES = (
     *("half_line", "half_line_2", "half_line_less_one", "half_line_times_t", "half_line_times_t_2", "tilt_rest"),

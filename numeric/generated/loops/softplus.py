@@ -41,7 +41,7 @@ def hermite_loop_2(mean, std, out, rows):
         wide0 = rows[0, few:all]
         wide1 = rows[1, few:all]
         wide2 = rows[2, few:all]
-        for j in range(COUNTING):
+        for j in range(Y.size):
             y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI
             for i in range(m.size):
                 z = (y - m[i])*r[i]
@@ -100,7 +100,7 @@ def hermite_loop_8(mean, std, out, rows):
         wide6 = rows[6, few:all]
         wide7 = rows[7, few:all]
         wide8 = rows[8, few:all]
-        for j in range(COUNTING):
+        for j in range(Y.size):
             y, weight = Y[j], Y_WEIGHTS[j]*INV_SQRT_2PI
             for i in range(m.size):
                 z = (y - m[i])*r[i]

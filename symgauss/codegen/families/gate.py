@@ -19,10 +19,14 @@ def descending(m: int, suffix: str, factor: str = "") -> Expr:
 
 @dataclass(frozen=True)
 class GateLadder:
-    """Σ c_n I_n(u), u = (αμ + β)/w, w = √(1 + α²s²), and −c_0/2 if `centred`."""
+    """Σ c_n I_n(u), u = (αμ + β)/w, w = √(1 + α²s²), and −c_0/2 if `centred`.
+
+    `exact` (for β = 0): Φ and φ are taken where rounding found u, for sums in which this ladder nearly cancels.
+    """
 
     ladder: Ladder
     centred: bool = False
+    exact: bool = False
     group: ClassVar[str] = "ladder"
 
     def expression(self) -> Expr:
@@ -40,6 +44,11 @@ class GateLadder:
         body.let(f"u{suffix}", gate.shifted / w)
         body.let(f"rate{suffix}", gate.alpha * (sigma if body.hermite else 1) / w)
         body.lines.append(f"Phi_u{suffix}, d1{suffix} = Phi_phi(u{suffix})")
+        if self.exact:
+            body.say("rounding moved u by this much; Φ and φ are taken where it was")
+            body.let(f"moved{suffix}", f"gate_slip(u{suffix}, {lower(gate.alpha)}, mu, sigma, w{suffix})")
+            body.let(f"Phi_u{suffix}", f"Phi_u{suffix} + d1{suffix}*moved{suffix}")
+            body.let(f"d1{suffix}", f"d1{suffix} - d1{suffix}*u{suffix}*moved{suffix}")
         body.say(f"d_m = Φ^(m)(u{suffix})")
         body.derivatives_of_Phi(f"u{suffix}", suffix, UNROLLED - min(self.ladder.terms))
         for k in range(UNROLLED + 1):
