@@ -15,9 +15,9 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
-ORDER = ("heat_equation", "stein", "isserlis", "master", "ridge")
+ORDER = ("heat_equation", "stein", "halflines", "quadrature", "isserlis", "master", "ridge")
 DERIVATIONS = tuple(ROOT / "derivations" / f"{name}.md" for name in ORDER)
-NOTEBOOKS = tuple(sorted((ROOT / "notebooks").glob("*.ipynb")))
+NOTEBOOKS = tuple(ROOT / "notebooks" / f"{name}.ipynb" for name in ("tour", "new_activation"))
 
 
 def execute(path: Path) -> Any:

@@ -19,11 +19,12 @@ from numeric.isserlis import (
     master_coefficients,
 )
 from numeric.layers import MLP
-from numeric.moments import expected_derivatives, hermite_coefficients
+from numeric.moments import AccuracyWarning, expected_derivatives, hermite_coefficients
 from numeric.polynomial import RidgePolynomial
 
 __all__ = [
     "MLP",
+    "AccuracyWarning",
     "Activation",
     "CoefficientsTooLarge",
     "DensePolynomial",

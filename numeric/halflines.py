@@ -50,7 +50,8 @@ def tilt_rest(rate, rate_low, shifted, sigma):
 @device
 def half_line_less_one(u, shift, a):
     """E[(e^{λt} − 1) 1{t < 0}] for a ≤ 1, with shift = λ(μ − c); 3 ε of E|λt|, and of itself for u ≤ 0."""
-    return expm1(shift + 0.5 * a * a) * Phi_phi(-(u + a))[0] - Phi_between(u, a)
+    # where the exponential overflows, the probability is 0
+    return expm1(min(shift + 0.5 * a * a, 700.0)) * Phi_phi(-(u + a))[0] - Phi_between(u, a)
 
 
 def _written_out(name: str, shift: int, order: int) -> str:

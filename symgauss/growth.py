@@ -272,7 +272,8 @@ def _refusal(act: Activation, side: int, coefficient: str = "") -> GrowsTooFast:
     where = "x -> oo" if side > 0 else "x -> -oo"
     if coefficient:
         threshold = sympy.N(1 / sympy.sqrt(2 * sympy.sympify(coefficient)), 4)
-        what = f"grows like exp({coefficient}*x**2) as {where}: it has no mean for sigma >= {threshold}"
+        scale = "" if coefficient == "1" else f"{coefficient}*"
+        what = f"grows like exp({scale}x**2) as {where}: it has no mean for sigma >= {threshold}"
     else:
         what = f"grows faster than exp(c*x**2) for every c as {where}: it has no mean for any sigma"
     return GrowsTooFast(

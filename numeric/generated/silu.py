@@ -3,7 +3,8 @@
 Mean     no closed form: 1/(1 + exp(-x)) is not a polynomial or exponential factor
 Kernel   quadrature. wide: 4 exponentials of each tail in closed form, 64 Gauss-Legendre nodes for the rest;
          narrow, sigma < 1: trapezoidal rule with 53 nodes
-Checked  against the definition: leaves out 8e-16 of E|σ He_k|; with rounding, at most 1e-14
+Checked  against the definition: leaves out 6e-18 of E|σ|(|He_k| + k|He_(k−1)|), and with rounding at most
+         1e-14
 Theory   derivations/quadrature.md
 Source   formula ffb73f1a3d1c0efa, generator 2
 

@@ -4,7 +4,8 @@ Mean     no closed form: log(exp(x) + 1) is outside polynomial × exp(quadratic)
          sin and cos
 Kernel   quadrature. wide: 4 exponentials of each tail in closed form, 64 Gauss-Legendre nodes for the rest;
          narrow, sigma < 1: trapezoidal rule with 53 nodes
-Checked  against the definition: leaves out 2e-17 of E|σ He_k|; with rounding, at most 1e-14
+Checked  against the definition: leaves out 2e-19 of E|σ|(|He_k| + k|He_(k−1)|), and with rounding at most
+         1e-14
 Theory   derivations/quadrature.md
 Source   formula 749dfbf91e0bde92, generator 2
 

@@ -4,7 +4,8 @@ Mean     no closed form: tanh(x) is outside polynomial × exp(quadratic) × {1, 
          cos
 Kernel   quadrature. wide: 4 exponentials of each tail in closed form, 64 Gauss-Legendre nodes for the rest;
          narrow, sigma < 0.5: trapezoidal rule with 53 nodes
-Checked  against the definition: leaves out 4e-16 of E|σ He_k|; with rounding, at most 1e-14
+Checked  against the definition: leaves out 2e-18 of E|σ|(|He_k| + k|He_(k−1)|), and with rounding at most
+         1e-14
 Theory   derivations/quadrature.md
 Source   formula 1d0f050b5c411bdc, generator 2
 

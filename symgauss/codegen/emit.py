@@ -173,7 +173,10 @@ def _facts(how: Evaluation) -> list[tuple[str, str]]:
         ]
     none = ("Mean", f"no closed form: {how.reason}")
     if isinstance(how, Rule):
-        checked = f"against the definition: leaves out {how.left_out:.0e} of E|σ He_k|; with rounding, at most 1e-14"
+        checked = (
+            f"against the definition: leaves out {how.left_out:.0e} of E|σ|(|He_k| + k|He_(k−1)|), "
+            "and with rounding at most 1e-14"
+        )
         return [
             none,
             ("Kernel", f"quadrature. {how.about}"),

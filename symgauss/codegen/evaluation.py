@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from symgauss.codegen.plan import NoKernel, Plan, make_plan
 from symgauss.codegen.pointwise import Pointwise
 from symgauss.codegen.quadrature import Rule, make_rule
-from symgauss.codegen.verification import check
+from symgauss.codegen.verification import RuleTooCoarse, check
 from symgauss.growth import check_growth
 from symgauss.pieces import NoClosedForm
 from symgauss.record import Activation
@@ -23,6 +23,8 @@ class Integrated:
         return self.pointwise.activation
 
 
+# Rules are made with so many times the usual nodes until one passes its check.
+FINENESS = (1.0, 1.5)
 Evaluation = Plan | Rule | Integrated
 
 
@@ -35,13 +37,19 @@ def evaluation(act: Activation) -> Evaluation:
         return make_plan(act)
     except (NoClosedForm, NoKernel) as stands_in_the_way:
         reason = _reason(act, stands_in_the_way)
+        missed: Exception = stands_in_the_way
     # with the parameters' values in: without them, growth is not known
     check_growth(_without_parameters(act))
-    try:
-        rule = make_rule(_without_parameters(act), reason)
-        return replace(rule, left_out=check(rule))
-    except NoKernel as stands_in_the_way:
-        return Integrated(Pointwise(act.symbolic), f"{reason}; {_reason(act, stands_in_the_way)}")
+    for fineness in FINENESS:
+        try:
+            rule = make_rule(_without_parameters(act), reason, fineness)
+            return replace(rule, left_out=check(rule))
+        except RuleTooCoarse as too_coarse:
+            missed = too_coarse
+        except NoKernel as stands_in_the_way:
+            missed = stands_in_the_way
+            break
+    return Integrated(Pointwise(act.symbolic), f"{reason}; {_reason(act, missed)}")
 
 
 def _without_parameters(act: Activation) -> Activation:

@@ -16,7 +16,7 @@ import sympy
 from sympy import Expr, Poly, S, Symbol
 
 from symgauss.codegen.statements import UNROLLED, Lines
-from symgauss.codegen.vocabulary import accurate, lower
+from symgauss.codegen.vocabulary import accurate, lower, steady
 from symgauss.pieces import Pieces, pieces
 from symgauss.record import Activation
 from symgauss.symbols import x
@@ -68,14 +68,14 @@ class Pointwise:
             change = sympy.sympify(right - left)
             row = []
             for _ in range(UNROLLED):
-                row.append(lower(sympy.simplify(change.xreplace({x: c}))))
+                row.append(_height(sympy.sympify(change.xreplace({x: c}))))
                 change = sympy.diff(change, x)
             found.append(row)
         return found
 
     def _written(self) -> str:
         """σ as its formula says; where it compares, NaN is passed on by hand."""
-        value = lower(self.activation.expr)
+        value = lower(steady(self.activation.expr))
         compares = self.activation.expr.has(sympy.Max, sympy.Min, sympy.Piecewise, sympy.sign)
         return f"{value} if x == x else x" if compares else value
 
@@ -102,7 +102,7 @@ class Pointwise:
     def _on_pieces(self, orders: Sequence[int]) -> Lines:
         lines: Lines = []
         for i, smooth in enumerate(self.split.smooth):
-            exprs = [_derivative_as_written(smooth, k) for k in orders]
+            exprs = [_derivative_as_written(steady(smooth), k) for k in orders]
             shared, (values,) = _shared([exprs])
             block = [*shared, f"return {', '.join(values)}"]
             if i < len(self.split.breakpoints):
@@ -200,6 +200,14 @@ def _increasing(p: Expr) -> bool:
     except sympy.CoercionFailed:
         return False
     return slope.degree() > 0 and slope.count_roots() == 0
+
+
+def _height(jump: Expr) -> str:
+    """A jump as text; without parameters, 30 digits say what it is and whether it is 0: algebra may take minutes."""
+    if jump.free_symbols or jump.is_Rational:
+        return lower(sympy.simplify(jump))
+    number = sympy.N(jump, 30)
+    return lower(number) if not number.is_Float else repr(float(number)) if abs(number) > 1e-25 else "0"
 
 
 def _chosen(left: str, right: str, test: str) -> str:

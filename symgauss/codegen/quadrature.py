@@ -73,10 +73,11 @@ class Rule:
         return self.pointwise.activation
 
 
-def make_rule(act: Activation, reason: str) -> Rule:
+def make_rule(act: Activation, reason: str, fineness: float = 1.0) -> Rule:
     """The rule for a smooth activation without parameters, `reason` being why it has no closed form.
 
-    Raises `NoKernel` when σ has neither exponential nor Gaussian-like tails beside straight asymptotes.
+    `fineness` multiplies the nodes, for singularities stronger than the usual simple poles. Raises `NoKernel` when
+    σ has neither exponential nor Gaussian-like tails beside straight asymptotes.
     """
     if act.formula.free_symbols - {x}:
         raise NoKernel(f"{act.name}: quadrature rules are made for fixed parameter values only.")
@@ -87,10 +88,10 @@ def make_rule(act: Activation, reason: str) -> Rule:
         raise NoKernel(f"{act.name}: no function of exponentials whose tails are known.")
     if isinstance(pointwise.tails[0], Composed):
         return _with_blend(pointwise, reason)
-    return _with_exponentials(pointwise, reason)
+    return _with_exponentials(pointwise, reason, fineness)
 
 
-def _with_exponentials(pointwise: Pointwise, reason: str) -> Rule:
+def _with_exponentials(pointwise: Pointwise, reason: str, fineness: float) -> Rule:
     assert pointwise.tails is not None
     name = pointwise.activation.name
     distance = min(float(pole_distance(tail)) for tail in pointwise.tails)
@@ -100,13 +101,13 @@ def _with_exponentials(pointwise: Pointwise, reason: str) -> Rule:
     sides, nodes, weights = [], [], []
     for tail in pointwise.tails:
         sides.append(_side(name, tail))
-        y, r = _remainder_nodes(tail, switch)
+        y, r = _remainder_nodes(tail, switch, fineness)
         nodes += y
         weights += r
     half_lines = HalfLines(S.Zero, sides[0], sides[1], wide=True)
     about = (
         f"wide: {EXPONENTIALS} exponentials of each tail in closed form, {len(nodes)} Gauss-Legendre nodes for the "
-        f"rest; narrow, sigma < {switch:.4g}: trapezoidal rule with {2 * COUNT + 1} nodes"
+        f"rest; narrow, sigma < {switch:.4g}: trapezoidal rule with {2 * round(COUNT * fineness) + 1} nodes"
     )
     return Rule(
         pointwise,
@@ -115,8 +116,8 @@ def _with_exponentials(pointwise: Pointwise, reason: str) -> Rule:
         tuple(nodes),
         tuple(weights),
         switch,
-        STEP,
-        COUNT,
+        STEP / fineness,
+        round(COUNT * fineness),
         about,
         len(nodes),
     )
@@ -140,11 +141,11 @@ def _line(name: str, polynomial: Expr) -> tuple[Expr, Expr]:
     return coefficients[0], coefficients[1] if len(coefficients) > 1 else S.Zero
 
 
-def _remainder_nodes(tail: Tail, switch: float) -> tuple[list[float], list[float]]:
+def _remainder_nodes(tail: Tail, switch: float, fineness: float) -> tuple[list[float], list[float]]:
     """Nodes y_j and w_j r(y_j), r being F less its asymptote and first exponentials, to 1e-17 of each other."""
     rate = float(tail.rate)
     reach = REACH / rate
-    count = max(NODES, round(NODES * reach / (10 * switch)))
+    count = round(fineness * max(NODES, NODES * reach / (10 * switch)))
     remainder = tail.function - tail.asymptote
     for j in range(1, EXPONENTIALS + 1):
         remainder -= tail.term(j) * v**j

@@ -4,7 +4,7 @@ from symgauss.codegen.emit import formulas, registry
 from symgauss.codegen.evaluation import evaluation
 from symgauss.codegen.isserlis import HIGHEST, MOMENTS_ABOUT, master_module, moments_module
 from symgauss.codegen.loops import LOOPS_ABOUT, loops
-from symgauss.record import activation, registered_names, aliases
+from symgauss.record import activation, aliases, registered_names
 
 
 def catalogue() -> dict[str, str]:

@@ -35,9 +35,31 @@ class _Log1p(sympy.Function):
     """log(1 + z), as a kernel calls it."""
 
 
+class _Logistic(sympy.Function):
+    """1/(1 + e^−z). Its derivative is a product: nothing overflows, and both tails keep their digits."""
+
+    def fdiff(self, argindex: int = 1) -> Expr:  # noqa: ARG002 (SymPy's signature)
+        return self * _Logistic(-self.args[0])
+
+
+class _Softplus(sympy.Function):
+    """log(1 + e^z)."""
+
+    def fdiff(self, argindex: int = 1) -> Expr:  # noqa: ARG002
+        return _Logistic(self.args[0])
+
+
+class _Tanh(sympy.Function):
+    """tanh, of which 1 − tanh² would have no tails."""
+
+    def fdiff(self, argindex: int = 1) -> Expr:  # noqa: ARG002
+        return 4 * _Logistic(2 * self.args[0]) * _Logistic(-2 * self.args[0])
+
+
 FUNCTIONS = (
     *(sympy.exp, sympy.sin, sympy.cos, Phi, phi, sympy.erf, sympy.erfc, sympy.Abs, sympy.sign),
     *(sympy.tanh, sympy.sinh, sympy.cosh, sympy.log, sympy.atan, sympy.asinh, _Expm1, _Log1p),
+    *(_Logistic, _Softplus, _Tanh),
     *(sympy.Max, sympy.Min, sympy.Piecewise, BooleanFunction),
 )
 
@@ -87,11 +109,21 @@ class _Lowering(PythonCodePrinter):
 
     def _print__Log1p(self, expr: Expr) -> str:
         (inside,) = expr.args
-        if isinstance(inside, sympy.exp):
-            # softplus, which must not overflow
-            z = self._print(inside.args[0])
-            return f"(max({z}, 0.0) + log1p(exp(-abs({z}))))"
-        return self._call("log1p", expr)
+        return self._softplus(inside.args[0]) if isinstance(inside, sympy.exp) else self._call("log1p", expr)
+
+    def _softplus(self, z: Expr) -> str:
+        # which must not overflow
+        text = self._print(z)
+        return f"(max({text}, 0.0) + log1p(exp(-abs({text}))))"
+
+    def _print__Softplus(self, expr: Expr) -> str:
+        return self._softplus(expr.args[0])
+
+    def _print__Logistic(self, expr: Expr) -> str:
+        return f"(1.0/(1.0 + exp({self._print(-expr.args[0])})))"
+
+    def _print__Tanh(self, expr: Expr) -> str:
+        return f"tanh({self._print(expr.args[0])})"
 
     def _print_exp(self, expr: Expr) -> str:
         # exp(−y²/2) keeps its relative accuracy only if y² enters in two parts
@@ -154,6 +186,37 @@ def accurate(expr: Any) -> Any:
     if expr.is_Pow and expr.exp.free_symbols and expr.base != sympy.E:
         return sympy.exp(expr.exp * sympy.log(expr.base))
     return expr
+
+
+def steady(expr: Any) -> Any:
+    """1/(1 + eᶻ), log(1 + eᶻ) and tanh as functions whose values and derivatives do not overflow."""
+    if not expr.args:
+        return expr
+    expr = expr.func(*map(steady, expr.args))
+    if isinstance(expr, sympy.tanh):
+        return _Tanh(expr.args[0])
+    if isinstance(expr, sympy.log) and (z := _beside_one(expr.args[0])) is not None:
+        return _Softplus(z)
+    if expr.is_Pow and expr.exp.is_Integer and expr.exp < 0 and (z := _beside_one(expr.base)) is not None:
+        return _Logistic(-z) ** -expr.exp
+    return _with_logistic(expr) if expr.is_Mul else expr
+
+
+def _beside_one(total: Expr) -> Expr | None:
+    """z of 1 + eᶻ, else None."""
+    rest = total - 1
+    return rest.args[0] if total.is_Add and isinstance(rest, sympy.exp) else None
+
+
+def _with_logistic(product: Expr) -> Expr:
+    """e⁻ᵐᶻ/(1 + e⁻ᶻ)ⁿ, where infinities may meet, as 1/(1 + eᶻ)ᵐ (1 + e⁻ᶻ)ⁿ⁻ᵐ for 0 < m ≤ n."""
+    for factor in product.args:
+        base, n = factor.as_base_exp()
+        for power in product.atoms(sympy.exp) & set(product.args) if isinstance(base, _Logistic) else ():
+            m = sympy.cancel(-power.args[0] / base.args[0])
+            if m.is_Integer and 0 < m <= n:
+                return product / factor / power * base ** (n - m) * _Logistic(-base.args[0]) ** m
+    return product
 
 
 def _with_expm1(total: Expr) -> Expr:

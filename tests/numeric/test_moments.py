@@ -12,11 +12,25 @@ import numeric as nm
 from tests.oracle.panels import by_integration
 
 NAMES = nm.activation_names()
-KINKED = {"abs", "step", "relu", "leaky_relu", "relu2", "relu6", "hardtanh"}
+AT_ZERO = ("abs", "step", "relu", "leaky_relu", "relu2", "elu", "celu", "selu", "softsign")
+BREAKS = dict.fromkeys(AT_ZERO, (0,)) | {
+    "relu6": (0, 6),
+    "hardtanh": (-1, 1),
+    "hardshrink": (-0.5, 0.5),
+    "softshrink": (-0.5, 0.5),
+    "hardsigmoid": (-3, 3),
+    "hardswish": (-3, 3),
+    "jump_relu": (0.001,),
+}
 
 
 def breaks_of(name):
-    return {"relu6": (0, 6), "hardtanh": (-1, 1)}.get(name, (0,)) if name in KINKED else ()
+    return BREAKS.get(name, ())
+
+
+def any_order(name):
+    """Whether orders above 8 come from the same formulas; otherwise they are integrated."""
+    return hasattr(nm.activation(name).kernels, "hermite_loop_any")
 
 
 def assert_close_to_definition(values, name, mu, s, order):
@@ -53,7 +67,10 @@ def test_high_orders_continue_the_unrolled_ones(name):
     many = nm.hermite_coefficients(name, mu, s, order=14)
     for i in range(2):
         assert_close_to_definition(many[i], name, mu[i], s[i], 14)
-    assert np.array_equal(many[:, :9], nm.hermite_coefficients(name, mu, s, order=8))
+    few = nm.hermite_coefficients(name, mu, s, order=8)
+    size = np.abs(few[:, :1]) + np.abs(mu[:, None]) + 1
+    few_and_many = np.abs(many[:, :9] - few) / (size * np.sqrt([math.factorial(k) for k in range(9)]))
+    assert few_and_many.max() <= (0 if any_order(name) else 1e-13)
     g = nm.expected_derivatives(name, mu, s, order=14)
     assert np.allclose(g * s[:, None] ** np.arange(15), many, rtol=1e-12, atol=1e-11)
 
@@ -67,10 +84,11 @@ def test_high_orders_of_intervals_narrow_against_the_spread(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_order_gives_the_same_numbers(name):
     mu, s = np.linspace(-3, 3, 11), np.linspace(0.2, 3, 11)
-    full = nm.hermite_coefficients(name, mu, s, order=9)
+    full = nm.hermite_coefficients(name, mu, s, order=9 if any_order(name) else 8)
     for order in range(9):
         # the short loop may fuse other multiplications and additions than the long one
-        assert np.allclose(nm.hermite_coefficients(name, mu, s, order=order), full[:, : order + 1], rtol=1e-14)
+        few = nm.hermite_coefficients(name, mu, s, order=order)
+        assert np.allclose(few, full[:, : order + 1], rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,11 +145,12 @@ def test_out_that_shares_memory_with_the_input():
 def test_zero_standard_deviation_gives_the_activation_itself(name):
     mu = np.array([-7.0, -1.0, -0.5, 0.0, 0.25, 1.0, 6.0, 9.0])
     h = nm.hermite_coefficients(name, mu, 0.0, order=10)
-    assert np.array_equal(h[:, 0], nm.activation(name)(mu))
+    # vector code may fuse other multiplications and additions
+    assert np.allclose(h[:, 0], nm.activation(name)(mu), rtol=1e-14, atol=0)
     assert not h[:, 1:].any()
     g = nm.expected_derivatives(name, mu, 0.0, order=2)
     assert np.array_equal(g[:, 0], h[:, 0])
-    inside = np.array([-7.0, -0.5, 0.25, 9.0])
+    inside = np.array([-7.0, -0.4, 0.25, 9.0])
     step = 1e-4
     slope = (nm.activation(name)(inside + step) - nm.activation(name)(inside - step)) / (2 * step)
     assert np.allclose(nm.expected_derivatives(name, inside, 0.0)[:, 1], slope, atol=1e-6)
@@ -154,7 +173,11 @@ def test_zero_and_positive_deviations_together():
     order=st.integers(0, 8),
 )
 def test_no_scale_gives_nan(name, mu, log_s, order):
-    h = nm.hermite_coefficients(name, mu, 10.0**log_s, order=order)
+    try:
+        h = nm.hermite_coefficients(name, mu, 10.0**log_s, order=order)
+    except OverflowError:
+        assert nm.activation(name).kernels.MAY_OVERFLOW
+        return
     assert not np.isnan(h).any()
     assert not np.isnan(nm.expected_derivatives(name, mu, 10.0**log_s, order=3)).any()
 
@@ -228,8 +251,10 @@ def test_records_of_the_symbolic_side_are_accepted():
     record = sg.activation("leaky_relu", negative_slope=0.2)
     assert nm.activation(record) == nm.activation("leaky_relu", negative_slope=0.2)
     assert np.array_equal(nm.hermite_coefficients(record, 1, 2), nm.hermite_coefficients(nm.activation(record), 1, 2))
-    with pytest.raises(nm.UnknownActivation, match="generated from"):
-        nm.activation(sg.Activation("relu", sg.x**2))
+    # another formula under a name of the catalogue is compiled on its own
+    own = nm.activation(sg.Activation("relu", sg.x**2))
+    assert own != nm.activation("relu")
+    assert nm.hermite_coefficients(own, 3.0, 0.5).tolist() == [9.25, 3.0, 0.5]
 
 
 BAD = [

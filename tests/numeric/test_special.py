@@ -1,6 +1,7 @@
 """The primitives keep the error budgets that their module states, and their constants are what they claim."""
 
 import math
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -80,6 +81,36 @@ def _ladder(v, out):
     for i in range(v.size):
         for k, tail in enumerate(special.scaled_ladder(v[i])):
             out[k, i] = tail
+
+
+@njit
+def _tilted(shift, a, out):
+    for i in range(a.size):
+        out[i] = special.exp_tilted(shift[i], a[i])
+
+
+@njit
+def _remainders(x, y, c, out):
+    for i in range(x.size):
+        out[0, i] = special.upper_half(x[i])
+        out[1, i] = special.product_rest(x[i], y[i])
+        out[2, i] = min(max((x[i] - c[i]) / y[i], -40.0), 40.0)
+        out[3, i] = special.slip(out[2, i], x[i], c[i], y[i])
+
+
+def tilted(shift, a):
+    shift, a = np.broadcast_arrays(np.asarray(shift, float), np.asarray(a, float))
+    out = np.empty(a.shape)
+    _tilted(np.ascontiguousarray(shift), np.ascontiguousarray(a), out)
+    return out
+
+
+def remainders(x, y, c=0.0):
+    """upper_half(x), product_rest(x, y), u = (x − c)/y within ±40, and by how much rounding moved |u|."""
+    x, y, c = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in (x, y, c)))
+    out = np.empty((4, x.size))
+    _remainders(x.copy(), y.copy(), c.copy(), out)
+    return out
 
 
 def elementary(x, name):
@@ -229,3 +260,89 @@ def test_log_two_is_split_exactly():
     assert (head, tail) == (special.LOG2_HEAD, special.LOG2_TAIL)
     assert (1100 * head) / 1100 == head
     assert math.frexp(head)[0] * 2**33 % 1 == 0
+
+
+def worst_of_tilted(shift, a, values):
+    """The largest relative error of e^(shift + a²/2), in ε."""
+    pairs = iter(zip(shift, a, strict=True))
+
+    def definition(_):
+        here = next(pairs)
+        return mpmath.exp(mpf(float(here[0])) + mpf(float(here[1])) ** 2 / 2)
+
+    return worst(values, definition, a)
+
+
+def tilts():
+    """Exponents all over the range and around 0, most of them what is left of parts as large as 5e9."""
+    rng = np.random.default_rng(5)
+    a = 10 ** np.concatenate([rng.uniform(-5, 5, 1000), rng.uniform(2, 5, 1500)])
+    total = np.concatenate([rng.uniform(-745, 709, 1500), rng.uniform(-3, 3, 1000)])
+    return total - a * a / 2, a
+
+
+def test_exp_tilted_keeps_its_error_budget():
+    shift, a = tilts()
+    assert worst_of_tilted(shift, a, tilted(shift, a)) <= 1.0
+    assert worst_of_tilted(shift, a, tilted(shift, -a)) <= 1.0
+    assert worst_of_tilted(shift, a, tilted(shift, a) * (1 + 3 * EPSILON)) > 2.0
+
+
+def test_limits_of_exp_tilted():
+    for shift, a, value in [
+        (math.inf, 1.0, math.inf),
+        (-math.inf, 1.0, 0.0),
+        (0.0, math.inf, math.inf),
+        (0.0, 1e200, math.inf),
+        (710.0, 0.0, math.inf),
+        (1e308, 1e-300, math.inf),
+        (-1e308, 1e154, 0.0),
+        (-1e300, 1e150, 0.0),
+        (-1e200, 1e100, 0.0),
+        (-746.0, 0.0, 0.0),
+        (-745.0, 0.0, 5e-324),
+        (0.0, 5e-324, 1.0),
+        (-5e-324, 0.0, 1.0),
+        (-0.5, 1.0, 1.0),
+    ]:
+        assert tilted([shift], [a]) == value
+    for shift, a in [(math.nan, 1.0), (0.0, math.nan), (math.nan, math.nan), (-math.inf, math.inf)]:
+        assert np.isnan(tilted([shift], [a]))
+
+
+def numbers(seed, n, span):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=n) * 2.0 ** rng.integers(-span, span, n)
+
+
+def test_the_rest_of_a_product_is_exact():
+    x, y = numbers(3, 5000, 200), numbers(4, 5000, 200)
+    found = remainders(x, y)
+    for a, b, high, rest in zip(x, y, found[0], found[1], strict=True):
+        assert Fraction(a) * Fraction(b) == Fraction(a * b) + Fraction(rest)
+        # 26 bits: squares of such numbers are exact
+        assert Fraction(high) ** 2 == Fraction(high * high)
+        assert 0 <= (a - high) / a < 2.0**-25
+    assert np.count_nonzero(found[1]) > 4000
+    assert remainders([3.0, 0.0, 0.1, 1e-200], [5.0, 7.0, 0.5, 1e-200])[1].tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("with_c", [False, True])
+def test_slip_is_what_rounding_took_from_a_quotient(with_c):
+    rng = np.random.default_rng(6)
+    n = 5000
+    mean, sigma = rng.normal(size=n) * 10 ** rng.uniform(-3, 3, n), 10 ** rng.uniform(-3, 3, n)
+    c = rng.normal(size=n) * 10 ** rng.uniform(-2, 2, n) if with_c else np.zeros(n)
+    moved = 0
+    for mu, s, at, u, slip in zip(mean, sigma, c, *remainders(mean, sigma, c)[2:], strict=True):
+        if abs(u) == 40:
+            assert slip == 0
+            continue
+        true = abs((Fraction(mu) - Fraction(at)) / Fraction(s)) - abs(Fraction(u))
+        assert abs(Fraction(slip) - true) <= abs(true) * Fraction(1, 10**10)
+        assert abs(true) <= 2 * EPSILON * abs(u)
+        # the comparison sees a rest that is not there
+        assert not abs(Fraction(slip + 1e-25) - true) <= abs(true) * Fraction(1, 10**10) or abs(true) > 1e-16
+        moved += slip != 0
+    assert moved > n // 3
+    assert remainders([7.0, -6.0, 0.0], [2.0, 0.5, 3.0], 0.0)[3].tolist() == [0.0] * 3

@@ -181,7 +181,9 @@ atoms = st.one_of(
     st.sampled_from([x**2, x**3, sympy.Max(0, x) ** 2, sympy.Max(0, x) ** 3]),
     _scales.map(lambda a: sympy.exp(a * x / 2)),
     st.just(sympy.exp(-sympy.Abs(x))),
-    st.tuples(st.sampled_from([sympy.tanh, sympy.sin, sympy.cos, Phi, phi, sympy.erf]), _lines).map(lambda a: a[0](a[1])),
+    st.tuples(st.sampled_from([sympy.tanh, sympy.sin, sympy.cos, Phi, phi, sympy.erf]), _lines).map(
+        lambda a: a[0](a[1])
+    ),
     _scales.map(lambda a: 1 / (1 + sympy.exp(-a * x))),
     st.just(sympy.log(1 + sympy.exp(x))),
     _numbers.map(lambda c: sympy.Abs(x - c)),

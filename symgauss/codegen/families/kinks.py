@@ -148,8 +148,12 @@ class Kinks:
 
     @property
     def _exact(self) -> bool:
-        """Whether tails may cancel each other, so that the rounding of u must not show in them."""
-        return len(self.breakpoints) == 2 or self.smoothness == 0
+        """Whether tails may cancel each other, so that the rounding of u must not show in them.
+
+        They do not where σ is continuous, linear in pieces and not zero in the middle: clips, and one kink.
+        """
+        linear = self.smoothness == 1 and len(self.jumps[0]) == 2
+        return not linear or (len(self.breakpoints) == 2 and self.smooth[1] == 0)
 
     def _tails(self, body: Body, u: str, suffix: str, highest: int, c: Expr | None) -> None:
         """I_n(−|u|), with the sign that counting from the piece on the right gives, and the derivatives of Φ."""
