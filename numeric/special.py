@@ -373,7 +373,8 @@ def Phi_phi(z):
 def lifted_Phi_phi(z, lifted):
     """(Φ(z), φ(z)), and if `lifted` 2²⁵⁶ φ(z): φ/σ^k may be a normal number although φ is not."""
     y = min(abs(z), FARTHEST)
-    high = _lifted_gauss(y) * INV_SQRT_2PI
+    # nothing is left at ±40, or its quotient by σ^k would be infinite for tiny σ
+    high = _lifted_gauss(y) * INV_SQRT_2PI if y < FARTHEST else 0.0 * y
     density = high * 2.0**-256
     upper = _tail(y, density)
     return (1.0 - upper if z > 0.0 else upper), (high if lifted else density)

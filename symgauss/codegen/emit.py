@@ -84,9 +84,10 @@ def _peak(how: Rule) -> list[str]:
     slope, bend = (lower(sympy.diff(how.falls, x, n).xreplace({x: y})) for n in (1, 2))
     lines = [
         "# where φ(z) σ(mu + sigma z) has its mass for mu < 0: Newton's method for z = sigma·slope(|mu| − sigma z)",
-        "z = 0.0",
+        "# (bounded, so that nothing overflows where everything is over anyway)",
+        "z, sigma = 0.0, min(sigma, 1e50)",
         f"for _ in range({PEAK_STEPS}):",
-        "    y = -mu - sigma*z",
+        "    y = min(-mu, 1e50) - sigma*z",
         f"    z -= (z - sigma*({slope}))/(1.0 + sigma*sigma*({bend}))",
         f"    z = min(max(z, 0.0), {FARTHEST_COUNT * FINE_STEP:.1f})",
         "return z if mu < 0.0 else 0.0",

@@ -67,12 +67,21 @@ class Plan:
     @property
     def may_overflow(self) -> bool:
         """Whether a mean can leave double precision although μ and s do not."""
-        return any(isinstance(family, Exponential) for family in self.families)
+        return any(isinstance(family, Exponential) or _grows_faster_than_x(family) for family in self.families)
 
     @property
     def any_order(self) -> bool:
         """Whether h_k is known in closed form beyond k = 8."""
         return not any(isinstance(family, HalfLines) for family in self.families)
+
+
+def _grows_faster_than_x(family: Family) -> bool:
+    if isinstance(family, Polynomial):
+        return bool(sympy.degree(family.polynomial, x) > 1)
+    if isinstance(family, StepLadder):
+        return max(family.ladder.terms) > 1
+    outer = (family.smooth[0], family.smooth[-1]) if isinstance(family, Kinks) else ()
+    return any(sympy.degree(p, x) > 1 for p in outer)
 
 
 def make_plan(act: Activation) -> Plan:
@@ -209,7 +218,12 @@ def _half_lines(split: Pieces) -> HalfLines | None:
     (c,) = split.breakpoints
     sides = [_side(terms(p.xreplace({x: x + c})), side) for p, side in zip(split.smooth, (-1, 1))]
     left, right = sides
-    return HalfLines(c, left, right) if left is not None and right is not None else None
+    if left is None or right is None:
+        return None
+    # e^{−rate|t|} − 1 next to nothing: far out on the side of nothing, its tail would cancel
+    if (left.grounded and right == Side()) or (right.grounded and left == Side()):
+        return None
+    return HalfLines(c, left, right)
 
 
 def _side(parts: tuple[Term, ...], side: int) -> Side | None:

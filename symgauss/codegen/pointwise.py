@@ -25,6 +25,8 @@ from symgauss.tails import NoTails, Tail, pole_distance, tails, v
 # 1 − v, from expm1
 _less = Symbol("w", nonnegative=True)
 _rate = Symbol("rate", positive=True)
+# x, where powers of it are multiplied by v
+_near = Symbol("near_x", real=True)
 # Where a Taylor polynomial takes over, in units of its radius of convergence, and its length: 4⁻³⁶ with room for
 # the powers of k that eight derivatives bring.
 TAYLOR_REACH, TAYLOR_TERMS = 0.25, 38
@@ -81,14 +83,21 @@ class Pointwise:
 
     def _on_half_lines(self, orders: Sequence[int]) -> Lines:
         assert self.tails is not None
+        far = isinstance(self.tails[0], Composed)
         sides = [
-            [_without_cancellation(_derivative(tail, k)).xreplace({_rate: tail.rate}) for k in orders]
+            [
+                _without_cancellation(_derivative(tail, k)).xreplace({_rate: tail.rate} | ({x: _near} if k and far else {}))
+                for k in orders
+            ]
             for tail in self.tails
         ]
         exponent = _exponent(self.tails[0])
         lines = [f"v = exp({exponent})"]
         if any(f.has(_less) for side in sides for f in side):
             lines.append(f"w = -expm1({exponent})")
+        if any(f.has(_near) for side in sides for f in side):
+            lines.append("# farther out v is 0, and powers of x must not make it 0·∞")
+            lines.append(f"near_x = min(max(x, -{_reach(self.tails[0])}), {_reach(self.tails[0])})")
         shared, (left, right) = _shared(sides)
         lines += shared
         values = [_chosen(a, b, "x < 0.0") for a, b in zip(left, right)]
@@ -163,6 +172,16 @@ class Composed(Tail):
         for m in range(1, k + 1):
             numerator = along(numerator) * denominator - numerator * along(denominator) * m
         return numerator.as_expr() / denominator.as_expr() ** (k + 1)
+
+
+def _reach(tail: Tail) -> float:
+    """Where e^{−rate·p(x)} is beneath the smallest double."""
+    assert isinstance(tail, Composed)
+    exponent = sympy.lambdify(x, tail.rate * tail.inner, "math")
+    reach = 1.0
+    while exponent(reach) < 800.0:
+        reach *= 2.0
+    return reach
 
 
 def _of_one_polynomial(smooth: Expr) -> tuple[Tail, Tail] | None:
