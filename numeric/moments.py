@@ -115,10 +115,11 @@ def _evaluate(kind: str, name: Any, mean: Any, std: Any, order: int, out: np.nda
 
 def _refuse_unknown_derivatives(act: Activation, order: int, zero: int, pairs: int) -> None:
     """Integrated orders at s = 0 would be σ^(k)(μ), which the generated code has up to k = 8."""
-    if order > UNROLLED and not hasattr(act.kernels, "derivatives_loop_any"):
+    last = getattr(act.kernels, "LAST", UNROLLED)
+    if order > last and not hasattr(act.kernels, "derivatives_loop_any"):
         raise ValueError(
             f"order: got {order}, but std is 0 for {zero} of {pairs} pairs, where g_k is the k-th derivative of "
-            f"{act.name!r} itself, known up to k = {UNROLLED}; ask for less, or for those pairs separately."
+            f"{act.name!r} itself, known up to k = {last}; ask for less, or for those pairs separately."
         )
 
 

@@ -127,6 +127,10 @@ def derivatives(mu, sigma, alpha):
     return g0, g1, g2, g3, g4, g5, g6, g7, g8
 
 
+# The last derivative that is finite everywhere.
+LAST = 8
+
+
 @device
 def pointwise(x, alpha):
     if x <= 0:
@@ -142,4 +146,4 @@ def cuts(alpha):
 
 @device
 def jumps(alpha):
-    return np.array(((0, 1 - alpha, -alpha, -alpha, -alpha, -alpha, -alpha, -alpha),), np.float64)
+    return np.array(((0, 1 - alpha, -alpha, -alpha, -alpha, -alpha, -alpha, -alpha),), np.float64).reshape((1, 8))

@@ -170,6 +170,10 @@ def flat(mu, sigma):
     return (sigma < 0.3) & (sigma*((8943/100000)*sqrt(2)*(3*y**2 + 200000/8943)/sqrt(3.141592653589793)) < 1.0)
 
 
+# The last derivative that is finite everywhere.
+LAST = 8
+
+
 @device
 def pointwise(x):
     v = exp(-(8943/100000)*sqrt(2)/sqrt(3.141592653589793)*abs(x**3 + (200000/8943)*x))

@@ -179,6 +179,10 @@ def asymptote_2(mu, sigma):
     return h0, h1, h2
 
 
+# The last derivative that is finite everywhere.
+LAST = 8
+
+
 @device
 def pointwise(x):
     v = exp(-851/500*abs(x))

@@ -131,6 +131,10 @@ def derivatives(mu, sigma):
     return g0, g1, g2, g3, g4, g5, g6, g7, g8
 
 
+# The last derivative that is finite everywhere.
+LAST = 8
+
+
 @device
 def pointwise(x):
     if x <= 0:
@@ -146,4 +150,4 @@ def cuts():
 
 @device
 def jumps():
-    return np.array(((0, -0.7073983534918964, -1.7580993408473768, -1.7580993408473768, -1.7580993408473768, -1.7580993408473768, -1.7580993408473768, -1.7580993408473768),), np.float64)
+    return np.array(((0, -0.7073983534918964, -1.7580993408473768, -1.7580993408473768, -1.7580993408473768, -1.7580993408473768, -1.7580993408473768, -1.7580993408473768),), np.float64).reshape((1, 8))

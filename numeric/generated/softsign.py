@@ -31,6 +31,10 @@ def value(x):
     return x/(abs(x) + 1)
 
 
+# The last derivative that is finite everywhere.
+LAST = 8
+
+
 @device
 def pointwise(x):
     if x <= 0:
@@ -47,4 +51,4 @@ def cuts():
 
 @device
 def jumps():
-    return np.array(((0, 0, -4, 0, -48, 0, -1440, 0),), np.float64)
+    return np.array(((0, 0, -4, 0, -48, 0, -1440, 0),), np.float64).reshape((1, 8))

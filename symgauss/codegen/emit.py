@@ -133,8 +133,12 @@ def _pointwise(how: Evaluation, pointwise: Pointwise) -> list[str]:
     points = [lower(c) for c in pointwise.split.breakpoints]
     jumps = ", ".join(f"({', '.join(row)})" for row in pointwise.jumps())
     cuts = f"np.array(({', '.join(points)},), np.float64)" if points else "np.empty(0)"
-    heights = f"np.array(({jumps},), np.float64)" if points else f"np.empty((0, {UNROLLED}))"
+    shape = f"({len(points)}, {pointwise.order})"
+    heights = (
+        f"np.array(({jumps},), np.float64).reshape({shape})" if points and pointwise.order else f"np.empty({shape})"
+    )
     return [
+        f"# The last derivative that is finite everywhere.\nLAST = {pointwise.order}",
         function("device", "pointwise", arguments(how, "x"), pointwise.derivatives()),
         function("device", "cuts", arguments(how), [f"return {cuts}"]),
         function("device", "jumps", arguments(how), [f"return {heights}"]),

@@ -15,6 +15,7 @@ from symgauss.codegen.emit import (
 )
 from symgauss.codegen.evaluation import Evaluation
 from symgauss.codegen.plan import Plan
+from symgauss.codegen.pointwise import Pointwise
 from symgauss.codegen.quadrature import Rule
 from symgauss.codegen.statements import UNROLLED, Lines
 from symgauss.codegen.vocabulary import lower
@@ -66,7 +67,7 @@ def _taken(how: Evaluation) -> Iterator[str]:
         if how.falls is not None:
             yield from ("STEP", "flat", "peak", "reference")
     if integrates_beyond(how):
-        yield from ("cuts", "jumps", "pointwise")
+        yield from ("LAST", "cuts", "jumps", "pointwise")
 
 
 def _value_loop(how: Evaluation) -> str:
@@ -261,7 +262,7 @@ def _integrated(how: Evaluation, name: str) -> str:
     else:
         lines += [
             f"height = jumps({inside})",
-            f"more = workspace(out.shape[1], {UNROLLED + 1}, cut)",
+            "more = workspace(out.shape[1], LAST + 1, cut)",
             "for i in range(mean.size):",
             "    errors[i] = integrate_slopes(",
             f"        value, pointwise, {values}, mean[i], std[i], cut, height, out[i], work, more",
@@ -301,13 +302,17 @@ def _at_zero_pointwise(how: Evaluation) -> list[str]:
         f"        every = pointwise({arguments(how, 'mu')})",
         *(
             line
-            for k in range(1, UNROLLED + 1)
+            for k in range(1, _last(how) + 1)
             for line in (f"        if out.shape[1] > {k}:", f"            out[i, {k}] = every[{k}]")
         ),
-        f"        out[i, {UNROLLED + 1}:] = np.nan",
+        "        out[i, LAST + 1 :] = np.nan",
         first,
     ]
     return [_zero_loop(how, "hermite", [*_STILL, first]), _zero_loop(how, "derivatives", lines)]
+
+
+def _last(how: Evaluation) -> int:
+    return (Pointwise(how.activation) if isinstance(how, Plan) else how.pointwise).order
 
 
 def _zero_loop(how: Evaluation, name: str, lines: Lines) -> str:

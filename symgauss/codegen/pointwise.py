@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import mpmath
 import sympy
@@ -59,20 +60,34 @@ class Pointwise:
         return self._on_half_lines([0])
 
     def derivatives(self) -> Lines:
-        """Statements that return σ, σ′, …, σ^(8), those of the piece that x is in."""
-        orders = list(range(UNROLLED + 1))
+        """Statements that return σ, σ′, …, σ^(order), those of the piece that x is in."""
+        orders = list(range(self.order + 1))
         return self._on_half_lines(orders) if self.tails is not None else self._on_pieces(orders)
 
+    @cached_property
+    def order(self) -> int:
+        """How many derivatives are finite on both sides of every breakpoint: 8, but 1 for |x|^(3/2)."""
+        return min((len(row) for row in self._heights), default=UNROLLED)
+
     def jumps(self) -> list[list[str]]:
-        """For each breakpoint, how much σ, σ′, …, σ^(7) jump there."""
+        """For each breakpoint, how much σ, σ′, …, σ^(order − 1) jump there."""
+        return [row[: self.order] for row in self._heights]
+
+    @cached_property
+    def _heights(self) -> list[list[str]]:
+        """The jumps at each breakpoint, up to the first derivative that is infinite there."""
         found = []
         for left, right, c in zip(self.split.smooth, self.split.smooth[1:], self.split.breakpoints):
-            change = sympy.sympify(right - left)
             row = []
-            for _ in range(UNROLLED):
-                row.append(_height(sympy.sympify(change.xreplace({x: c}))))
-                change = sympy.diff(change, x)
-            found.append(row)
+            for k in range(UNROLLED + 1):
+                sides = [sympy.diff(piece, x, k) for piece in (left, right)]
+                heights = [_limit(side, c, direction) for side, direction in zip(sides, (-1, 1))]
+                if any(height is None for height in heights):
+                    # σ^(k) is infinite at c, so σ^(k−1) is the last to be integrated
+                    row = row[: k - 1]
+                    break
+                row.append(_height(sympy.sympify(sides[1] - sides[0]), c, heights))
+            found.append(row[:UNROLLED])
         return found
 
     def _written(self) -> str:
@@ -86,7 +101,9 @@ class Pointwise:
         far = isinstance(self.tails[0], Composed)
         sides = [
             [
-                _without_cancellation(_derivative(tail, k)).xreplace({_rate: tail.rate} | ({x: _near} if k and far else {}))
+                _without_cancellation(_derivative(tail, k)).xreplace(
+                    {_rate: tail.rate} | ({x: _near} if k and far else {})
+                )
                 for k in orders
             ]
             for tail in self.tails
@@ -113,7 +130,7 @@ class Pointwise:
         for i, smooth in enumerate(self.split.smooth):
             exprs = [_derivative_as_written(steady(smooth), k) for k in orders]
             shared, (values,) = _shared([exprs])
-            block = [*shared, f"return {', '.join(values)}"]
+            block = [*shared, f"return {', '.join(values)}{',' if len(values) == 1 else ''}"]
             if i < len(self.split.breakpoints):
                 lines.append(f"if x <= {lower(self.split.breakpoints[i])}:")
                 lines += [f"    {line}" for line in block]
@@ -221,12 +238,32 @@ def _increasing(p: Expr) -> bool:
     return slope.degree() > 0 and slope.count_roots() == 0
 
 
-def _height(jump: Expr) -> str:
-    """A jump as text; without parameters, 30 digits say what it is and whether it is 0: algebra may take minutes."""
-    if jump.free_symbols or jump.is_Rational:
-        return lower(sympy.simplify(jump))
-    number = sympy.N(jump, 30)
-    return lower(number) if not number.is_Float else repr(float(number)) if abs(number) > 1e-25 else "0"
+# How near to a breakpoint a one-sided limit is read off, and what is infinite there: of |x|^(−1/10) only 10⁸ is left.
+_BESIDE, _INFINITE = mpmath.mpf(10) ** -80, 1e7
+
+
+def _limit(piece: Expr, c: Expr, direction: int) -> mpmath.mpf | None:
+    """The value of a piece right beside a breakpoint; None when it is infinite, 0 when parameters leave it open."""
+    if piece.free_symbols - {x} or c.free_symbols:
+        return mpmath.mpf(0)
+    with mpmath.workdps(200):
+        place = mpmath.mpf(sympy.N(c, 200)) + direction * _BESIDE
+        try:
+            value = mpmath.mpc(sympy.lambdify(x, piece, "mpmath")(place))
+        except ZeroDivisionError:
+            return None
+        return value.real if abs(value) < _INFINITE else None
+
+
+def _height(jump: Expr, c: Expr, sides: Sequence[Any]) -> str:
+    """A jump as text; without parameters, numbers say what it is and whether it is 0: algebra may take minutes."""
+    if jump.free_symbols - {x} or c.free_symbols:
+        return lower(sympy.simplify(jump.xreplace({x: c})))
+    exact = jump.xreplace({x: c})
+    if exact.is_Rational:
+        return lower(exact)
+    number = sides[1] - sides[0]
+    return repr(float(number)) if abs(number) > 1e-25 else "0"
 
 
 def _chosen(left: str, right: str, test: str) -> str:

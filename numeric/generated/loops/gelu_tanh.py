@@ -11,7 +11,7 @@ from numeric.adaptive import integrate, integrate_slopes, workspace
 from numeric.jit import loop
 from numeric.quadrature import gather, scatter
 from numeric.special import INV_SQRT_2PI, TINY, exp, gauss, lifted_gauss, slip
-from numeric.generated.gelu_tanh import COUNTING, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, STEP, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, flat, jumps, peak, pointwise, reference, requirements, value
+from numeric.generated.gelu_tanh import COUNTING, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, STEP, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, flat, jumps, peak, pointwise, reference, requirements, value
 
 
 @loop
@@ -325,7 +325,7 @@ def derivatives_integrated(mean, std, out, errors):
     cut = cuts()
     work = workspace(out.shape[1], 1, cut)
     height = jumps()
-    more = workspace(out.shape[1], 9, cut)
+    more = workspace(out.shape[1], LAST + 1, cut)
     for i in range(mean.size):
         errors[i] = integrate_slopes(
             value, pointwise, (), mean[i], std[i], cut, height, out[i], work, more
@@ -364,5 +364,5 @@ def derivatives_at_zero(mean, std, out):
                 out[i, 7] = every[7]
             if out.shape[1] > 8:
                 out[i, 8] = every[8]
-            out[i, 9:] = np.nan
+            out[i, LAST + 1 :] = np.nan
             out[i, 0] = value(mu)

@@ -9,7 +9,7 @@ from numeric.adaptive import integrate, integrate_slopes, workspace
 from numeric.jit import loop
 from numeric.quadrature import gather, scatter
 from numeric.special import INV_SQRT_2PI, TINY, gauss
-from numeric.generated.logsigmoid import COUNTING, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, jumps, pointwise, requirements, value
+from numeric.generated.logsigmoid import COUNTING, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, jumps, pointwise, requirements, value
 
 
 @loop
@@ -257,7 +257,7 @@ def derivatives_integrated(mean, std, out, errors):
     cut = cuts()
     work = workspace(out.shape[1], 1, cut)
     height = jumps()
-    more = workspace(out.shape[1], 9, cut)
+    more = workspace(out.shape[1], LAST + 1, cut)
     for i in range(mean.size):
         errors[i] = integrate_slopes(
             value, pointwise, (), mean[i], std[i], cut, height, out[i], work, more
@@ -296,5 +296,5 @@ def derivatives_at_zero(mean, std, out):
                 out[i, 7] = every[7]
             if out.shape[1] > 8:
                 out[i, 8] = every[8]
-            out[i, 9:] = np.nan
+            out[i, LAST + 1 :] = np.nan
             out[i, 0] = value(mu)

@@ -8,7 +8,7 @@ import numpy as np
 from numeric.adaptive import integrate, integrate_slopes, workspace
 from numeric.jit import loop
 from numeric.special import TINY, transpose
-from numeric.generated.selu import FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, cuts, derivatives, hermite, jumps, pointwise, requirements, value
+from numeric.generated.selu import FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, derivatives, hermite, jumps, pointwise, requirements, value
 
 
 @loop
@@ -66,7 +66,7 @@ def derivatives_integrated(mean, std, out, errors):
     cut = cuts()
     work = workspace(out.shape[1], 1, cut)
     height = jumps()
-    more = workspace(out.shape[1], 9, cut)
+    more = workspace(out.shape[1], LAST + 1, cut)
     for i in range(mean.size):
         errors[i] = integrate_slopes(
             value, pointwise, (), mean[i], std[i], cut, height, out[i], work, more
@@ -105,5 +105,5 @@ def derivatives_at_zero(mean, std, out):
                 out[i, 7] = every[7]
             if out.shape[1] > 8:
                 out[i, 8] = every[8]
-            out[i, 9:] = np.nan
+            out[i, LAST + 1 :] = np.nan
             out[i, 0] = value(mu)
