@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most of the time goes into compiling kernels, which a file of tests does once.
+PARALLEL ?= -n auto --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # Two installations into one environment must not run at once.
@@ -13,10 +15,10 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m numeric.demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ARGS)
 
 test-all: $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pyright

@@ -438,6 +438,8 @@ def _add_boundary(mean, std, cut, jumps, sums):
         size = abs(term) + abs(_over_power(density * before * m, std, m + 1))
         now, before = u * now - m * before, now
         for i in range(min(jumps.size, sums.shape[1] - 1 - m)):
+            if jumps[i] == 0.0:  # N may be infinite for tiny s, and 0·∞ is no number
+                continue
             k = m + 1 + i
             sums[VALUE, k] += jumps[i] * term
             sums[SIZE, k] += abs(jumps[i]) * size

@@ -175,11 +175,12 @@ def test_zero_and_positive_deviations_together():
 def test_no_scale_gives_nan(name, mu, log_s, order):
     try:
         h = nm.hermite_coefficients(name, mu, 10.0**log_s, order=order)
+        g = nm.expected_derivatives(name, mu, 10.0**log_s, order=3)
     except OverflowError:
         assert nm.activation(name).kernels.MAY_OVERFLOW
         return
     assert not np.isnan(h).any()
-    assert not np.isnan(nm.expected_derivatives(name, mu, 10.0**log_s, order=3)).any()
+    assert not np.isnan(g).any()
 
 
 @pytest.mark.parametrize("name", ["relu", "abs", "leaky_relu", "identity"])
