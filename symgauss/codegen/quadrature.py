@@ -32,6 +32,8 @@ from symgauss.tails import Tail, pole_distance, v
 
 # Exponentials of each tail in closed form, where the rest is cut off (in 1/λ), and nodes per half-line for s = 1/λ.
 EXPONENTIALS, REACH, NODES = 4, 10, 32
+# More nodes than that are no bargain any more.
+MOST_NODES = 120
 # The trapezoidal rule in z, for s up to d/π: e^{−2πd/(s·step)} and e^{−2π²/step²} are below 1e-18.
 STEP, COUNT = 0.4, 26
 # The same for σ^(k), whose singularities are stronger.
@@ -146,6 +148,8 @@ def _remainder_nodes(tail: Tail, switch: float, fineness: float) -> tuple[list[f
     rate = float(tail.rate)
     reach = REACH / rate
     count = round(fineness * max(NODES, NODES * reach / (10 * switch)))
+    if count > MOST_NODES:
+        raise NoKernel(f"a singularity so near the real line would take {2 * count} nodes")
     remainder = tail.function - tail.asymptote
     for j in range(1, EXPONENTIALS + 1):
         remainder -= tail.term(j) * v**j
