@@ -217,7 +217,7 @@ def test_zero_standard_deviation_has_the_gradients_of_the_limit(name, s):
     assert np.array_equal(d_std[:, 1], slope)
     assert not d_mean[:, 1:].any()
     assert not np.delete(d_std, 1, axis=1).any()
-    for limit, found in zip(nm.hermite_coefficient_gradients(name, mu, 1e-12, order=12), (d_mean, d_std)):
+    for limit, found in zip(nm.hermite_coefficient_gradients(name, mu, 1e-16, order=12), (d_mean, d_std)):
         assert np.allclose(found, limit, rtol=1e-9, atol=1e-9)
     d_mean, d_std = nm.expected_derivative_gradients(name, mu, s, order=4)
     assert np.array_equal(d_mean, nm.expected_derivatives(name, mu, 0.0, order=5)[:, 1:])
@@ -304,6 +304,6 @@ def test_bad_input(function, arguments, options, error, message):
 def test_derivatives_that_leave_double_precision():
     with pytest.raises(OverflowError, match="'step'"):
         nm.expected_derivative_gradients("step", 0.0, 1e-200)
-    with pytest.raises(OverflowError):
+    with pytest.raises(ValueError, match="known up to k = 8"):
         nm.expected_derivative_gradients("softsign", 0.3, 0.0, order=12)
     assert np.isfinite(nm.hermite_coefficient_gradients("step", 0.0, 1e-200)).all()

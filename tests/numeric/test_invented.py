@@ -68,20 +68,12 @@ SLOW = {
     "drawn_6": (sympy.sin(2 * x + 1) + sympy.Max(0, x) ** 2, "closed form"),
     "drawn_7": (sympy.tanh(x / 2 - 2) + x, "integrated"),
 }
+# Its second derivative is infinite at the breakpoint
+QUICK["power"] = (sympy.Abs(x) ** (3 * HALF), "integrated")
 EVERY = [
     *(pytest.param(name, *value, id=name) for name, value in QUICK.items()),
     *(pytest.param(name, *value, id=name, marks=pytest.mark.slow) for name, value in SLOW.items()),
 ]
-# |x|^(3/2): its jumps of second and higher derivatives are infinite, which nothing writes down yet
-EVERY.append(
-    pytest.param(
-        "power",
-        sympy.Abs(x) ** (3 * HALF),
-        "integrated",
-        id="power",
-        marks=[pytest.mark.xfail(raises=sg.codegen.vocabulary.NotInVocabulary, strict=True)],
-    )
-)
 # In the middle, narrow beside a breakpoint, wide, and far out in a tail
 POINTS = [(0.3, 0.7), (-0.499, 1e-3), (0.6, 30.0), (-14.0, 1.1)]
 # e^(3y/4) is beyond doubles within the window of s = 30
