@@ -87,10 +87,10 @@ def _peak(how: Rule) -> list[str]:
         "# (bounded, so that nothing overflows where everything is over anyway)",
         "z, sigma = 0.0, min(sigma, 1e50)",
         f"for _ in range({PEAK_STEPS}):",
-        "    y = min(-mu, 1e50) - sigma*z",
+        "    y = max(min(-mu, 1e50) - sigma*z, 0.0)",
         f"    z -= (z - sigma*({slope}))/(1.0 + sigma*sigma*({bend}))",
         f"    z = min(max(z, 0.0), {FARTHEST_COUNT * FINE_STEP:.1f})",
-        "return z if mu < 0.0 else 0.0",
+        "return min(z, -mu/sigma) if mu < 0.0 else 0.0",
     ]
     flat = [
         "# σ does not change by much within a few sigma, and neither does its logarithm",

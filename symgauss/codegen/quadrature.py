@@ -39,14 +39,14 @@ STEP, COUNT = 0.4, 26
 # The same for σ^(k), whose singularities are stronger.
 FINE_STEP, FINE_COUNT = 0.3, 35
 # The blend: Φ(κy), the trapezoidal rule in y, and where r is below 1e-17 or beneath anything that counts.
-KAPPA, BLEND_STEP, BLEND_FROM, BLEND_TO = sympy.Rational(3, 2), sympy.Rational(3, 10), -54, 54
+KAPPA, BLEND_STEP, BLEND_FROM, BLEND_TO = sympy.Rational(3, 2), sympy.Rational(3, 10), -68, 68
 BLEND_SWITCH = 0.8
 # Beyond this node the remainder is below 1e-20, and counts only in derivatives, where nothing larger is left.
 BLEND_COUNTS_TO = 30
 # All of the line on which φ is a number: the tails of derivatives may have their mass anywhere on it.
 FARTHEST_COUNT = 131
-# 1 + tanh loses as many digits as the remainder is small: 140 at the outermost node of a blend.
-DIGITS, BLEND_DIGITS = 50, 220
+# 1 + tanh loses as many digits as the remainder is small: 280 at the outermost node of a blend.
+DIGITS, BLEND_DIGITS = 50, 330
 
 
 @dataclass(frozen=True)

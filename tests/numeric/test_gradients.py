@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import numeric as nm
+from tests.numeric import kinds
 from tests.oracle.arb import precision
 from tests.oracle.definition import PRECISION, hermite_coefficient
 from tests.oracle.definitions import Definition, definition, y
@@ -127,7 +128,7 @@ def test_a_sine_wide_against_its_period_is_gone():
             assert np.all(np.abs(gradient) < 1e-300)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", kinds.NAMES)
 def test_finite_differences(name):
     mu, s = np.array([0.3, -1.7, 2.2]), np.array([0.9, 1.6, 0.6])
     step = 1e-3
@@ -144,7 +145,7 @@ def test_finite_differences(name):
         assert np.allclose(d_std, difference(0.0, step), rtol=1e-8, atol=1e-9 * size)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", kinds.NAMES)
 def test_the_recursions(name):
     mu, s = np.array([0.4, -1.3, 0.1]), np.array([0.9, 1.7, 0.2])
     k = np.arange(13)
@@ -207,7 +208,7 @@ def test_squares_beyond_the_range_of_their_coefficients():
     assert np.allclose(d_std, np.transpose([2 * s, 2 * mu, 4 * s]), rtol=1e-15, atol=0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", kinds.NAMES)
 @pytest.mark.parametrize("s", [0.0, 1e-310])
 def test_zero_standard_deviation_has_the_gradients_of_the_limit(name, s):
     mu = np.array([-7.3, -0.4, 0.25, 1.7, 9.1])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import numeric as nm
+from tests.numeric import kinds
 from tests.oracle.panels import by_integration
 
 NAMES = nm.activation_names()
@@ -61,7 +62,7 @@ def test_coefficients_are_those_of_the_definition(name, mu, s):
     assert_close_to_definition(nm.hermite_coefficients(name, mu, s, order=8), name, mu, s, 8)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", kinds.NAMES)
 def test_high_orders_continue_the_unrolled_ones(name):
     mu, s = np.array([0.4, -1.3]), np.array([0.9, 1.7])
     many = nm.hermite_coefficients(name, mu, s, order=14)
@@ -81,7 +82,7 @@ def test_high_orders_of_intervals_narrow_against_the_spread(name):
     assert_close_to_definition(wide, name, 5.0, 40.0, 12)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", kinds.NAMES)
 def test_every_order_gives_the_same_numbers(name):
     mu, s = np.linspace(-3, 3, 11), np.linspace(0.2, 3, 11)
     full = nm.hermite_coefficients(name, mu, s, order=9 if any_order(name) else 8)

@@ -270,6 +270,7 @@ def test_check_notices_every_difference(tmp_path, files):
     assert not (target / "mystery.py").exists()
 
 
+@pytest.mark.slow
 def test_the_text_does_not_depend_on_the_hash_seed(tmp_path):
     for seed in ("1", "2"):
         subprocess.run(
