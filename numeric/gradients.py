@@ -75,8 +75,7 @@ def expected_derivative_gradients(
     Arguments, shapes and errors as in `hermite_coefficient_gradients`. At s = 0, and for a subnormal s, d_mean are
     the derivatives of σ at μ, at a breakpoint those of the piece that σ's formula assigns to it, and d_std is 0.
     Near a kink or a jump g_k grows like a power of 1/s, and its gradients soon leave double precision.
-    Activations with kinks whose means are integrated (softsign) have no derivatives above the eighth at s = 0: an
-    `OverflowError`.
+    Where orders are integrated (softsign), derivatives above the eighth are not known at s = 0: a ValueError.
 
     Source: our derivation: Stein's identity, derivations/stein.md.
 

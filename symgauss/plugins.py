@@ -19,7 +19,7 @@ There are two groups, because formulas need SymPy and compiled kernels must do w
                            writes them, read by `numeric` and never here, importing neither SymPy nor `symgauss`
 
 A package may offer one name in either group or in both. In both, the kernels should be compiled from the
-activation of that name; they carry its formula, which `numeric` compares when it is handed the `Activation`.
+activation of that name (`symgauss.compile(act).as_module()` is their text).
 """
 
 from collections.abc import Iterable

@@ -67,21 +67,12 @@ class Plan:
     @property
     def may_overflow(self) -> bool:
         """Whether a mean can leave double precision although μ and s do not."""
-        return any(isinstance(family, Exponential) or _grows_faster_than_x(family) for family in self.families)
+        return any(family.may_overflow for family in self.families)
 
     @property
     def any_order(self) -> bool:
         """Whether h_k is known in closed form beyond k = 8."""
-        return not any(isinstance(family, HalfLines) for family in self.families)
-
-
-def _grows_faster_than_x(family: Family) -> bool:
-    if isinstance(family, Polynomial):
-        return bool(sympy.degree(family.polynomial, x) > 1)
-    if isinstance(family, StepLadder):
-        return max(family.ladder.terms) > 1
-    outer = (family.smooth[0], family.smooth[-1]) if isinstance(family, Kinks) else ()
-    return any(sympy.degree(p, x) > 1 for p in outer)
+        return all(family.any_order for family in self.families)
 
 
 def make_plan(act: Activation) -> Plan:

@@ -92,7 +92,7 @@ class Pointwise:
 
     def _written(self) -> str:
         """σ as its formula says; where it compares, NaN is passed on by hand."""
-        value = lower(steady(self.activation.expr))
+        value = lower(self.activation.expr)
         compares = self.activation.expr.has(sympy.Max, sympy.Min, sympy.Piecewise, sympy.sign)
         return f"{value} if x == x else x" if compares else value
 

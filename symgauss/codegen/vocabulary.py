@@ -108,16 +108,12 @@ class _Lowering(PythonCodePrinter):
         return self._call("expm1", expr)
 
     def _print__Log1p(self, expr: Expr) -> str:
-        (inside,) = expr.args
-        return self._softplus(inside.args[0]) if isinstance(inside, sympy.exp) else self._call("log1p", expr)
-
-    def _softplus(self, z: Expr) -> str:
-        # which must not overflow
-        text = self._print(z)
-        return f"(max({text}, 0.0) + log1p(exp(-abs({text}))))"
+        return self._call("log1p", expr)
 
     def _print__Softplus(self, expr: Expr) -> str:
-        return self._softplus(expr.args[0])
+        # which must not overflow
+        z = self._print(expr.args[0])
+        return f"(max({z}, 0.0) + log1p(exp(-abs({z}))))"
 
     def _print__Logistic(self, expr: Expr) -> str:
         return f"(1.0/(1.0 + exp({self._print(-expr.args[0])})))"
@@ -241,7 +237,7 @@ def lower(expr: Expr) -> str:
             raise _refuse(str(part.func))
         if part in (sympy.I, sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
             raise _refuse(str(part))
-    return str(_Lowering().doprint(accurate(sympy.sympify(expr))))
+    return str(_Lowering().doprint(accurate(steady(sympy.sympify(expr)))))
 
 
 def used(text: str, names: tuple[str, ...]) -> tuple[str, ...]:

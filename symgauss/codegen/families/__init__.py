@@ -30,6 +30,13 @@ class Family(Protocol):
 
     # Families of one group use the same names, and are numbered when there are several.
     group: ClassVar[str]
+    # Whether `beyond` can be asked: orders above 8 are integrated where not.
+    any_order: ClassVar[bool]
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether its mean can leave double precision although μ and s do not."""
+        ...
 
     def expression(self) -> Expr:
         """Its mean in μ and σ."""

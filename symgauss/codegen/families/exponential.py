@@ -18,6 +18,11 @@ class Exponential:
     height: Expr
     rate: Expr
     group: ClassVar[str] = "exponential"
+    any_order: ClassVar[bool] = True
+
+    @property
+    def may_overflow(self) -> bool:
+        return True
 
     def expression(self) -> Expr:
         return self.height * sympy.exp(sympy.expand(self.rate * mu + self.rate**2 * sigma**2 / 2))

@@ -28,6 +28,11 @@ class GateLadder:
     centred: bool = False
     exact: bool = False
     group: ClassVar[str] = "ladder"
+    any_order: ClassVar[bool] = True
+
+    @property
+    def may_overflow(self) -> bool:
+        return False
 
     def expression(self) -> Expr:
         return self.ladder.expression() - (self.ladder.terms[0] / 2 if self.centred else 0)

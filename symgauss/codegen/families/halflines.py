@@ -75,6 +75,11 @@ class HalfLines:
     right: Side
     wide: bool = False
     group: ClassVar[str] = "halflines"
+    any_order: ClassVar[bool] = False
+
+    @property
+    def may_overflow(self) -> bool:
+        return False
 
     def expression(self) -> Expr:
         """The mean as Φ and φ."""

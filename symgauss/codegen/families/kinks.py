@@ -35,6 +35,11 @@ class Kinks:
     breakpoints: tuple[Expr, ...]
     smooth: tuple[Expr, ...]
     group: ClassVar[str] = "kinks"
+    any_order: ClassVar[bool] = True
+
+    @property
+    def may_overflow(self) -> bool:
+        return any(sympy.degree(p, x) > 1 for p in (self.smooth[0], self.smooth[-1]))
 
     @property
     def jumps(self) -> tuple[tuple[Expr, ...], ...]:

@@ -27,6 +27,11 @@ class Polynomial:
 
     polynomial: Expr
     group: ClassVar[str] = "polynomial"
+    any_order: ClassVar[bool] = True
+
+    @property
+    def may_overflow(self) -> bool:
+        return bool(sympy.degree(self.polynomial, x) > 1)
 
     def expression(self) -> Expr:
         return polynomial_mean(self.polynomial)

@@ -19,6 +19,11 @@ class StepLadder:
 
     ladder: Ladder
     group: ClassVar[str] = "ladder"
+    any_order: ClassVar[bool] = True
+
+    @property
+    def may_overflow(self) -> bool:
+        return max(self.ladder.terms) > 1
 
     def expression(self) -> Expr:
         return self.ladder.expression()

@@ -19,6 +19,11 @@ class Wave:
     sine: Expr
     cosine: Expr
     group: ClassVar[str] = "wave"
+    any_order: ClassVar[bool] = True
+
+    @property
+    def may_overflow(self) -> bool:
+        return False
 
     def expression(self) -> Expr:
         wave = self.sine * sympy.sin(self.omega * mu) + self.cosine * sympy.cos(self.omega * mu)
