@@ -49,6 +49,7 @@ def loops(how: Evaluation, formulas: str) -> str:
 
 def _taken(how: Evaluation) -> Iterator[str]:
     yield from ("FORMULA", "FORMULA_HASH", "KIND", "MAY_OVERFLOW", "NAME", "SMOOTH", "requirements", "value")
+    yield from ("DEGREE", "LAST", "cuts", "jumps")
     if isinstance(how, Plan):
         yield from KINDS
     if isinstance(how, Rule):
@@ -67,7 +68,7 @@ def _taken(how: Evaluation) -> Iterator[str]:
         if how.falls is not None:
             yield from ("STEP", "flat", "peak", "reference")
     if integrates_beyond(how):
-        yield from ("LAST", "cuts", "jumps", "pointwise")
+        yield "pointwise"
 
 
 def _value_loop(how: Evaluation) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numeric.adaptive import integrate, integrate_slopes, workspace
 from numeric.jit import loop
 from numeric.special import TINY, transpose
-from numeric.generated.celu import FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, derivatives, hermite, jumps, pointwise, requirements, value
+from numeric.generated.celu import DEGREE, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, derivatives, hermite, jumps, pointwise, requirements, value
 
 
 @loop

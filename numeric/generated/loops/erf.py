@@ -9,7 +9,7 @@ import numpy as np
 
 from numeric.jit import loop
 from numeric.special import derivatives_of_Phi, transpose
-from numeric.generated.erf import FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, derivatives, hermite, requirements, value
+from numeric.generated.erf import DEGREE, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, derivatives, hermite, jumps, requirements, value
 
 
 @loop

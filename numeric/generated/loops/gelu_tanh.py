@@ -11,7 +11,7 @@ from numeric.adaptive import integrate, integrate_slopes, workspace
 from numeric.jit import loop
 from numeric.quadrature import gather, scatter
 from numeric.special import INV_SQRT_2PI, TINY, exp, gauss, lifted_gauss, slip
-from numeric.generated.gelu_tanh import COUNTING, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, STEP, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, flat, jumps, peak, pointwise, reference, requirements, value
+from numeric.generated.gelu_tanh import COUNTING, DEGREE, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, STEP, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, flat, jumps, peak, pointwise, reference, requirements, value
 
 
 @loop

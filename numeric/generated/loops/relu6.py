@@ -7,7 +7,7 @@ import numpy as np
 
 from numeric.jit import loop
 from numeric.special import TINY, derivatives_of_Phi, over_power, transpose
-from numeric.generated.relu6 import FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, derivatives, hermite, requirements, value
+from numeric.generated.relu6 import DEGREE, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, derivatives, hermite, jumps, requirements, value
 
 
 @loop

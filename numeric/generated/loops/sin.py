@@ -7,7 +7,7 @@ from math import cos, sin
 
 from numeric.jit import loop
 from numeric.special import gauss, transpose
-from numeric.generated.sin import FORMULA, FORMULA_HASH, KIND, MAY_OVERFLOW, NAME, SMOOTH, derivatives, hermite, requirements, value
+from numeric.generated.sin import DEGREE, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, derivatives, hermite, jumps, requirements, value
 
 
 @loop

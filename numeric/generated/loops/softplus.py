@@ -9,7 +9,7 @@ from numeric.adaptive import integrate, integrate_slopes, workspace
 from numeric.jit import loop
 from numeric.quadrature import gather, scatter
 from numeric.special import INV_SQRT_2PI, TINY, gauss
-from numeric.generated.softplus import COUNTING, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, jumps, pointwise, requirements, value
+from numeric.generated.softplus import COUNTING, DEGREE, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, jumps, pointwise, requirements, value
 
 
 @loop

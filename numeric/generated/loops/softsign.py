@@ -8,7 +8,7 @@ import numpy as np
 from numeric.adaptive import integrate, integrate_slopes, workspace
 from numeric.jit import loop
 from numeric.special import TINY
-from numeric.generated.softsign import FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, jumps, pointwise, requirements, value
+from numeric.generated.softsign import DEGREE, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, jumps, pointwise, requirements, value
 
 
 @loop
