@@ -10,6 +10,7 @@ array([0.39894228, 0.5       , 0.39894228])
 from numeric.activations import Activation, UnknownActivation, activation, activation_names
 from numeric.convert import approximate
 from numeric.dense import CoefficientsTooLarge, DensePolynomial
+from numeric.gated import GatedPolynomial
 from numeric.gradients import expected_derivative_gradients, hermite_coefficient_gradients
 from numeric.inputs import Gaussian
 from numeric.isserlis import (
@@ -18,16 +19,18 @@ from numeric.isserlis import (
     hermite_master_coefficients,
     master_coefficients,
 )
-from numeric.layers import MLP
+from numeric.layers import GLU, MLP
 from numeric.moments import AccuracyWarning, expected_derivatives, hermite_coefficients
 from numeric.polynomial import RidgePolynomial
 
 __all__ = [
+    "GLU",
     "MLP",
     "AccuracyWarning",
     "Activation",
     "CoefficientsTooLarge",
     "DensePolynomial",
+    "GatedPolynomial",
     "Gaussian",
     "RidgePolynomial",
     "UnknownActivation",

@@ -1,14 +1,23 @@
 """The one entry point of conversion: a layer and its inputs go in, their best polynomial comes out."""
 
+from typing import overload
+
 import numpy as np
 
 from numeric import checks, moments
+from numeric.activations import Activation
+from numeric.factored import Float64
+from numeric.gated import GatedPolynomial
 from numeric.inputs import Gaussian
-from numeric.layers import MLP
+from numeric.layers import GLU, MLP
 from numeric.polynomial import RidgePolynomial
 
 
-def approximate(layer: MLP, inputs: Gaussian, degree: int = 2) -> RidgePolynomial:
+@overload
+def approximate(layer: MLP, inputs: Gaussian, degree: int = 2) -> RidgePolynomial: ...
+@overload
+def approximate(layer: GLU, inputs: Gaussian, degree: int = 2) -> GatedPolynomial: ...
+def approximate(layer: MLP | GLU, inputs: Gaussian, degree: int = 2) -> RidgePolynomial | GatedPolynomial:
     """The polynomial p of total degree ≤ `degree` that minimises E‖f(x) − p(x)‖² for x ~ `inputs`.
 
     For a Gaussian N(m, Σ), any mean and any Σ, singular ones included, the minimiser is the layer itself
@@ -18,16 +27,20 @@ def approximate(layer: MLP, inputs: Gaussian, degree: int = 2) -> RidgePolynomia
 
     or by the constant σ(μ_i) where s_i = 0. Reason: given y = w·x + b, the conditional mean of any
     polynomial of degree ≤ n is a polynomial in y of degree ≤ n, so that a residual orthogonal to
-    polynomials in y is orthogonal to all polynomials in x (our derivation: the ridge theorem).
+    polynomials in y is orthogonal to all polynomials in x (our derivation: derivations/ridge.md).
 
-    No samples, no linear system, no d² features. The only work that grows is diag(W_in Σ W_inᵀ).
+    In a gated layer the same holds with the pair of y and z = u·x + c, and σ(y) z is replaced by a polynomial in
+    both, linear in z; `GatedPolynomial` has the formula (our derivation: derivations/gated.md).
+
+    No samples, no linear system, no d² features. The only work that grows is diag(W_in Σ W_inᵀ), and for a
+    gated layer diag(W_gate Σ W_upᵀ).
 
     >>> layer = MLP(W_in, b_in, W_out, b_out, activation="gelu")
     >>> approximate(layer, Gaussian.from_samples(X), degree=2)
     RidgePolynomial(degree=2, 784 → 10, 512 ridges, gelu)
 
     Args:
-        layer: an MLP.
+        layer: an MLP or a GLU.
         inputs: a Gaussian with `inputs.dim == layer.d_in`.
         degree: an integer ≥ 0, of any size.
 
@@ -35,9 +48,11 @@ def approximate(layer: MLP, inputs: Gaussian, degree: int = 2) -> RidgePolynomia
         ValueError: dimensions that differ, a negative degree.
         TypeError: a degree that is not an integer, something that is not a layer or not a Gaussian.
         OverflowError: preactivations or Hermite coefficients beyond double precision.
+
+    Source: the problem is that of Belrose & Rigg (arXiv 2502.01032).
     """
-    if not isinstance(layer, MLP):
-        raise TypeError(f"layer: expected an MLP, got {type(layer).__name__}")
+    if not isinstance(layer, MLP | GLU):
+        raise TypeError(f"layer: expected an MLP or a GLU, got {type(layer).__name__}")
     if not isinstance(inputs, Gaussian):
         raise TypeError(
             f"inputs: expected a Gaussian, got {type(inputs).__name__}; Gaussian.from_samples(X) makes one from data"
@@ -45,26 +60,46 @@ def approximate(layer: MLP, inputs: Gaussian, degree: int = 2) -> RidgePolynomia
     degree = checks.non_negative_integer("degree", degree)
     if inputs.dim != layer.d_in:
         raise ValueError(f"inputs: expected dim {layer.d_in} to match layer.d_in, got {inputs.dim}")
+    if isinstance(layer, MLP):
+        return _ridges(layer, inputs, degree)
+    return _gated_ridges(layer, inputs, degree)
+
+
+def _ridges(layer: MLP, inputs: Gaussian, degree: int) -> RidgePolynomial:
     with np.errstate(over="ignore", invalid="ignore"):
         mean, std = inputs.project(layer.W_in, layer.b_in)
-    if not (np.isfinite(mean).all() and np.isfinite(std).all()):
-        i = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(std)))[0])
-        raise OverflowError(f"the preactivation of neuron {i} overflows: mean {mean[i]}, std {std[i]}")
-    hermite = moments.hermite_coefficients(layer.activation, mean, std, order=degree)
-    if not np.isfinite(hermite).all():
-        i = int(np.flatnonzero(~np.isfinite(hermite).all(axis=1))[0])
+    _refuse_overflow("the preactivation of neuron {}", mean=mean, std=std)
+    return RidgePolynomial(layer, inputs, mean, std, _hermite(layer.activation, mean, std, degree))
+
+
+def _gated_ridges(layer: GLU, inputs: Gaussian, degree: int) -> GatedPolynomial:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std, up_mean, coupling = inputs.project_pairs(layer.W_gate, layer.b_gate, layer.W_up, layer.b_up)
+    _refuse_overflow("the gate's preactivation of neuron {}", mean=mean, std=std)
+    _refuse_overflow("what the gate of neuron {} multiplies", mean=up_mean, coupling=coupling)
+    hermite = _hermite(layer.activation, mean, std, degree + 1)
+    p = GatedPolynomial(layer, inputs, mean, std, hermite, up_mean, coupling)
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = np.abs(p._coefficients(hermite, coupling)[1]).max(axis=1)
+    _refuse_overflow("the gated product of neuron {}", coefficient=largest)
+    return p
+
+
+def _hermite(activation: Activation, mean: Float64, std: Float64, order: int) -> Float64:
+    hermite = moments.hermite_coefficients(activation, mean, std, order)
+    finite = np.isfinite(hermite).all(axis=1)
+    if not finite.all():
+        i = int(np.argmin(finite))
         raise OverflowError(
-            f"the Hermite coefficients of {layer.activation.name} overflow at neuron {i}: "
-            f"mean {mean[i]}, std {std[i]}, degree {degree}"
+            f"the Hermite coefficients of {activation.name} overflow at neuron {i}: "
+            f"mean {mean[i]}, std {std[i]}, order {order}"
         )
-    return RidgePolynomial(
-        W_in=layer.W_in,
-        W_out=layer.W_out,
-        b_out=layer.b_out,
-        center=inputs.mean,
-        spread=inputs.std,
-        preactivation_mean=mean,
-        preactivation_std=std,
-        hermite=hermite,
-        activation=layer.activation,
-    )
+    return hermite
+
+
+def _refuse_overflow(what: str, **quantities: Float64) -> None:
+    finite = np.logical_and.reduce([np.isfinite(values) for values in quantities.values()])
+    if not finite.all():
+        i = int(np.argmin(finite))
+        found = ", ".join(f"{name} {values[i]}" for name, values in quantities.items())
+        raise OverflowError(f"{what.format(i)} overflows: {found}")

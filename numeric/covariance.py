@@ -2,7 +2,14 @@
 
 Σ is the identity, a diagonal, a factor (Σ = F Fᵀ, F thin or not) or a full matrix. Converting a layer
 needs one thing of it, the standard deviations √(wᵀ Σ w) for all rows w of a weight matrix, and that is
-where the forms differ: none, an elementwise, a thin, and a d×d product.
+where the forms differ: none, an elementwise, a thin, and a d×d product. Covariances V Σ Wᵀ of all pairs of
+rows are `left(V) @ right(W).T`, for blocks of rows.
+
+A gated layer also needs the covariances vᵀ Σ w of the rows of two matrices, which come out of the same
+product. They are given as `couplings` vᵀ Σ w / √(vᵀ Σ v), the covariance of w·x with the standardised v·x: of the
+size of w·x at any scale of v. They need no threshold of their own. Nothing is divided by them, and where
+their rounding error, a few ε (Σ_i |v_i| √Σ_ii)(Σ_j √Σ_jj |w_j|) over the standard deviation of v·x, is large,
+that standard deviation is as uncertain.
 """
 
 from collections.abc import Callable
@@ -39,8 +46,17 @@ class Identity:
     def standard_deviations(self, W: NDArray[Any]) -> Float64:
         return _row_norms(W, lambda block: block)
 
+    def couplings(self, V: NDArray[Any], W: NDArray[Any]) -> tuple[Float64, Float64]:
+        return _row_couplings(V, W, lambda block: block)
+
     def deviations(self) -> Float64:
         return np.ones(self.dim)
+
+    def left(self, W: Float64) -> Float64:
+        return W
+
+    def right(self, W: Float64) -> Float64:
+        return W
 
     def dense(self) -> Float64:
         return np.eye(self.dim)
@@ -62,8 +78,18 @@ class Diagonal:
         root = self.deviations()
         return _row_norms(W, lambda block: block * root)
 
+    def couplings(self, V: NDArray[Any], W: NDArray[Any]) -> tuple[Float64, Float64]:
+        root = self.deviations()
+        return _row_couplings(V, W, lambda block: block * root)
+
     def deviations(self) -> Float64:
         return np.sqrt(self.variances)
+
+    def left(self, W: Float64) -> Float64:
+        return W * self.deviations()
+
+    def right(self, W: Float64) -> Float64:
+        return W * self.deviations()
 
     def dense(self) -> Float64:
         return np.diag(self.variances)
@@ -83,17 +109,32 @@ class Factor:
 
     def standard_deviations(self, W: NDArray[Any]) -> Float64:
         norms = _row_norms(W, lambda block: block @ self.F)
+        norms[self._noise(W, norms)] = 0.0
+        return norms
+
+    def couplings(self, V: NDArray[Any], W: NDArray[Any]) -> tuple[Float64, Float64]:
+        norms, couplings = _row_couplings(V, W, lambda block: block @ self.F)
+        norms[self._noise(V, norms)] = 0.0
+        return norms, couplings
+
+    def _noise(self, W: NDArray[Any], norms: Float64) -> NDArray[np.intp]:
+        """The rows whose norm ‖w F‖ is not above its own rounding error."""
         # What is left of w F where its terms cancel is rounding, and a polynomial in y/s would blow it up.
         # Entries of w are at most its largest, so that only few rows can be noise; those are looked at.
         deviations = self.deviations()
         largest = np.abs(W).max(axis=1, initial=0).astype(np.float64)
         suspects = np.flatnonzero(norms <= _NOISE * largest * deviations.sum())
         noise = _NOISE * (np.abs(W[suspects].astype(np.float64)) @ deviations)
-        norms[suspects[norms[suspects] <= noise]] = 0.0
-        return norms
+        return suspects[norms[suspects] <= noise]
 
     def deviations(self) -> Float64:
         return _row_norms(self.F, lambda block: block)
+
+    def left(self, W: Float64) -> Float64:
+        return W @ self.F
+
+    def right(self, W: Float64) -> Float64:
+        return W @ self.F
 
     def dense(self) -> Float64:
         return self.F @ self.F.T
@@ -112,22 +153,34 @@ class Full:
     matrix: Float64
 
     def standard_deviations(self, W: NDArray[Any]) -> Float64:
-        n, d = W.shape
         deviations = self.deviations()
-        total = float(deviations.sum())
-        result = np.empty(n)
-        for rows in row_blocks(n, d, _ROWS):
+        result = np.empty(len(W))
+        for rows in row_blocks(len(W), len(self.matrix), _ROWS):
             block, exponents = _scaled_rows(W[rows])
-            variances = _quadratic_forms(block, self.matrix)
-            # Scaled entries are below 1, so that only few rows can be noise; those are looked at.
-            suspects = np.flatnonzero(variances <= _NOISE * total**2)
-            noise = _NOISE * (np.abs(block[suspects]) @ deviations) ** 2
-            variances[suspects[variances[suspects] <= noise]] = 0.0
+            variances = _without_noise(_quadratic_forms(block, self.matrix), block, deviations)
             result[rows] = np.ldexp(np.sqrt(variances), exponents)
         return result
 
+    def couplings(self, V: NDArray[Any], W: NDArray[Any]) -> tuple[Float64, Float64]:
+        # One full product V Σ serves both, where `standard_deviations` alone gets by with half of one.
+        deviations = self.deviations()
+        norms, couplings = np.empty(len(V)), np.empty(len(V))
+        for rows in row_blocks(len(V), len(self.matrix), _ROWS):
+            (v, outer), (w, inner) = _scaled_rows(V[rows]), _scaled_rows(W[rows])
+            product = v @ self.matrix
+            roots = np.sqrt(_without_noise(np.einsum("ij,ij->i", product, v), v, deviations))
+            norms[rows] = np.ldexp(roots, outer)
+            couplings[rows] = np.ldexp(_ratio(np.einsum("ij,ij->i", product, w), roots), inner)
+        return norms, couplings
+
     def deviations(self) -> Float64:
         return np.sqrt(np.maximum(np.diagonal(self.matrix), 0.0))
+
+    def left(self, W: Float64) -> Float64:
+        return W @ self.matrix
+
+    def right(self, W: Float64) -> Float64:
+        return W
 
     def dense(self) -> Float64:
         return self.matrix
@@ -206,15 +259,48 @@ def _quadratic_forms(W: Float64, matrix: Float64) -> Float64:
     return result
 
 
+def _without_noise(variances: Float64, W: Float64, deviations: Float64) -> Float64:
+    """Variances of rows with entries below 1, with those not above their own rounding error set to 0."""
+    # Only few rows can be noise; those are looked at.
+    suspects = np.flatnonzero(variances <= _NOISE * float(deviations.sum()) ** 2)
+    noise = _NOISE * (np.abs(W[suspects]) @ deviations) ** 2
+    variances[suspects[variances[suspects] <= noise]] = 0.0
+    return variances
+
+
 def _row_norms(W: NDArray[Any], transform: Callable[[Float64], Float64]) -> Float64:
     """‖transform(w)‖ for every row w, without underflow or overflow of the squares."""
     result = np.empty(len(W))
     for rows in row_blocks(*W.shape):
-        block, outer = _scaled_rows(W[rows])
-        block, inner = _scaled_rows(transform(block))
-        norms = np.sqrt(np.einsum("ij,ij->i", block, block))
-        result[rows] = np.ldexp(norms, outer + inner)
+        block, exponents = _transformed(W[rows], transform)
+        result[rows] = np.ldexp(np.sqrt(np.einsum("ij,ij->i", block, block)), exponents)
     return result
+
+
+def _row_couplings(
+    V: NDArray[Any], W: NDArray[Any], transform: Callable[[Float64], Float64]
+) -> tuple[Float64, Float64]:
+    """‖v′‖ and v′·w′/‖v′‖ of the transformed rows, 0 where v′ = 0."""
+    norms, couplings = np.empty(len(V)), np.empty(len(V))
+    for rows in row_blocks(*V.shape):
+        v, exponents = _transformed(V[rows], transform)
+        w, inner = _transformed(W[rows], transform)
+        roots = np.sqrt(np.einsum("ij,ij->i", v, v))
+        norms[rows] = np.ldexp(roots, exponents)
+        couplings[rows] = np.ldexp(_ratio(np.einsum("ij,ij->i", v, w), roots), inner)
+    return norms, couplings
+
+
+def _ratio(values: Float64, divisors: Float64) -> Float64:
+    """values/divisors, and 0 where the divisor is."""
+    return np.divide(values, divisors, out=np.zeros_like(values), where=divisors > 0)
+
+
+def _transformed(W: NDArray[Any], transform: Callable[[Float64], Float64]) -> tuple[Float64, NDArray[np.intc]]:
+    """The transformed rows with their largest entries near 1, and the exponents taken out."""
+    block, outer = _scaled_rows(W)
+    block, inner = _scaled_rows(transform(block))
+    return block, outer + inner
 
 
 def _scaled_rows(W: NDArray[Any]) -> tuple[Float64, NDArray[np.intc]]:

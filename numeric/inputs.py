@@ -130,10 +130,29 @@ class Gaussian:
         of W. Where wᵀΣw is at the level of its own rounding error it is zero, for then Σ does not say more:
         below 8 ε q² under a full Σ and below (8 ε q)² under a factor, q = Σ_j |w_j| √Σ_jj.
         """
+        return self._project_mean(W, b), self._covariance.standard_deviations(W)
+
+    def project_pairs(
+        self, V: NDArray[Any], a: NDArray[Any] | None, W: NDArray[Any], b: NDArray[Any] | None
+    ) -> tuple[Float64, Float64, Float64, Float64]:
+        """What a gated layer needs of the components (y_i, z_i) of V x + a and W x + b.
+
+        Returns:
+            Mean and standard deviation of y, as `project` gives them; the mean of z; and Cov(y, z)/Std(y), the
+            covariance of z with the standardised y, which is 0 where y does not vary. Each has shape
+            (rows of V,). A full Σ costs one d×d by d×n product in all.
+        """
+        std, coupling = self._covariance.couplings(V, W)
+        return self._project_mean(V, a), std, self._project_mean(W, b), np.where(std > 0, coupling, 0.0)
+
+    @property
+    def covariance(self) -> Covariance:
+        """Σ in the form it was given in: `numeric.covariance`."""
+        return self._covariance
+
+    def _project_mean(self, W: NDArray[Any], b: NDArray[Any] | None) -> Float64:
         mean = product_with_vector(W, self._mean)
-        if b is not None:
-            mean += b
-        return mean, self._covariance.standard_deviations(W)
+        return mean if b is None else mean + b
 
     def __repr__(self) -> str:
         return f"Gaussian(dim={self.dim}, {self._covariance})"

@@ -1,5 +1,6 @@
 """The layers that can be converted."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,56 @@ from numpy.typing import ArrayLike, NDArray
 from numeric import checks
 from numeric.activations import Activation
 from numeric.activations import activation as resolve
-from numeric.ridge import evaluate_ridges
+from numeric.ridge import Projection, evaluate_ridges
 
 
-class MLP:
+class Layer(ABC):
+    """What `MLP` and `GLU` have in common: f(x) = W_out g(V_1 x + a_1, …) + b_out, with g pointwise."""
+
+    __slots__ = ("W_out", "activation", "b_out")
+
+    W_out: Any  # a matrix, or in a GLU None for the identity
+    b_out: NDArray[Any] | None
+    activation: Activation
+
+    @property
+    @abstractmethod
+    def projections(self) -> tuple[Projection, ...]:
+        """The pairs (V, a): V (n_hidden, d_in), a (n_hidden,) or None. The first goes through σ."""
+
+    @abstractmethod
+    def _pointwise(self, neurons: slice, *projected: NDArray[Any]) -> NDArray[Any]:
+        """g, which may overwrite its arguments."""
+
+    @property
+    def d_in(self) -> int:
+        """The number of inputs."""
+        return self.projections[0][0].shape[1]
+
+    @property
+    def d_out(self) -> int:
+        """The number of outputs."""
+        return self.n_hidden if self.W_out is None else len(self.W_out)
+
+    @property
+    def n_hidden(self) -> int:
+        """The number of neurons."""
+        return len(self.projections[0][0])
+
+    def __call__(self, x: ArrayLike) -> NDArray[Any]:
+        """f(x) for x of shape (…, d_in): shape (…, d_out), in the result type of x and the weight matrices.
+
+        Integer x counts as float64. NaN and infinities propagate.
+        """
+        points = checks.points("x", x, self.d_in)
+        return evaluate_ridges(points, self.projections, self.W_out, self.b_out, self._pointwise)
+
+    def __repr__(self) -> str:
+        sizes = (self.d_in, self.n_hidden) if self.W_out is None else (self.d_in, self.n_hidden, self.d_out)
+        return f"{type(self).__name__}({' → '.join(map(str, sizes))}, {self.activation.name})"
+
+
+class MLP(Layer):
     """f(x) = W_out σ(W_in x + b_in) + b_out.
 
     Weights are kept as given: float16, float32 and float64 arrays are neither copied nor converted, so
@@ -35,13 +82,11 @@ class MLP:
         TypeError: complex, object or other non-real dtypes.
     """
 
-    __slots__ = ("W_in", "W_out", "activation", "b_in", "b_out")
+    __slots__ = ("W_in", "b_in")
 
     W_in: NDArray[Any]
     b_in: NDArray[Any] | None
     W_out: NDArray[Any]
-    b_out: NDArray[Any] | None
-    activation: Activation
 
     def __init__(
         self,
@@ -54,35 +99,82 @@ class MLP:
         self.activation = resolve(activation)
         self.W_in = checks.real_array("W_in", W_in, (None, None))
         n_hidden = len(self.W_in)
-        self.b_in = None if b_in is None else checks.real_array("b_in", b_in, (n_hidden,))
+        self.b_in = _optional("b_in", b_in, (n_hidden,))
         self.W_out = checks.real_array("W_out", W_out, (None, n_hidden))
-        self.b_out = None if b_out is None else checks.real_array("b_out", b_out, (self.d_out,))
+        self.b_out = _optional("b_out", b_out, (self.d_out,))
 
     @property
-    def d_in(self) -> int:
-        """The number of inputs."""
-        return self.W_in.shape[1]
+    def projections(self) -> tuple[Projection, ...]:
+        """The one pair (W_in, b_in)."""
+        return ((self.W_in, self.b_in),)
+
+    def _pointwise(self, neurons: slice, *projected: NDArray[Any]) -> NDArray[Any]:  # noqa: ARG002
+        return self.activation(projected[0])
+
+
+class GLU(Layer):
+    """f(x) = W_out [σ(W_gate x + b_gate) ⊙ (W_up x + b_up)] + b_out, a gated linear unit.
+
+    Any activation may be the gate: sigmoid (the original GLU), silu (SwiGLU), gelu (GEGLU), relu (ReGLU),
+    identity (a bilinear layer), or one of your own. Without `W_out` the gated products are the outputs.
+    Weights are kept as given, as those of an `MLP`.
+
+    >>> layer = GLU([[1.0, -1.0]], None, [[0.5, 0.0]], None, [[2.0], [3.0]], activation="relu")
+    >>> layer
+    GLU(2 → 1 → 2, relu)
+    >>> layer([3.0, 1.0])
+    array([6., 9.])
+
+    Args:
+        W_gate: (n_hidden, d_in), [out, in] as in `torch.nn.Linear`.
+        b_gate: (n_hidden,) or None.
+        W_up: (n_hidden, d_in).
+        b_up: (n_hidden,) or None.
+        W_out: (d_out, n_hidden), or None for the identity, d_out = n_hidden.
+        b_out: (d_out,) or None.
+        activation: the gate σ, a name or alias, or whatever else `numeric.activation` accepts.
+
+    Raises:
+        ValueError: shapes that do not fit together, NaN or infinite entries, an unknown activation.
+        TypeError: complex, object or other non-real dtypes.
+    """
+
+    __slots__ = ("W_gate", "W_up", "b_gate", "b_up")
+
+    W_gate: NDArray[Any]
+    b_gate: NDArray[Any] | None
+    W_up: NDArray[Any]
+    b_up: NDArray[Any] | None
+    W_out: NDArray[Any] | None
+
+    def __init__(
+        self,
+        W_gate: ArrayLike,
+        b_gate: ArrayLike | None,
+        W_up: ArrayLike,
+        b_up: ArrayLike | None,
+        W_out: ArrayLike | None = None,
+        b_out: ArrayLike | None = None,
+        activation: Any = "silu",
+    ) -> None:
+        self.activation = resolve(activation)
+        self.W_gate = checks.real_array("W_gate", W_gate, (None, None))
+        self.W_up = checks.real_array("W_up", W_up, self.W_gate.shape)
+        n_hidden = len(self.W_gate)
+        self.b_gate = _optional("b_gate", b_gate, (n_hidden,))
+        self.b_up = _optional("b_up", b_up, (n_hidden,))
+        self.W_out = _optional("W_out", W_out, (None, n_hidden))
+        self.b_out = _optional("b_out", b_out, (self.d_out,))
 
     @property
-    def d_out(self) -> int:
-        """The number of outputs."""
-        return self.W_out.shape[0]
+    def projections(self) -> tuple[Projection, ...]:
+        """The pairs (W_gate, b_gate) and (W_up, b_up)."""
+        return (self.W_gate, self.b_gate), (self.W_up, self.b_up)
 
-    @property
-    def n_hidden(self) -> int:
-        """The number of neurons."""
-        return self.W_in.shape[0]
+    def _pointwise(self, neurons: slice, *projected: NDArray[Any]) -> NDArray[Any]:  # noqa: ARG002
+        gate, up = projected
+        return np.multiply(self.activation(gate), up, out=up)
 
-    def __call__(self, x: ArrayLike) -> NDArray[Any]:
-        """f(x) for x of shape (…, d_in): shape (…, d_out), in `result_type(x, W_in, W_out)`.
 
-        Integer x counts as float64. NaN and infinities propagate.
-        """
-        points = checks.points("x", x, self.d_in)
-        return evaluate_ridges(points, self.W_in, self.b_in, self.W_out, self.b_out, self._activate)
-
-    def _activate(self, y: NDArray[Any], _neurons: slice) -> NDArray[np.floating[Any]]:
-        return self.activation(y)
-
-    def __repr__(self) -> str:
-        return f"MLP({self.d_in} → {self.n_hidden} → {self.d_out}, {self.activation.name})"
+def _optional(name: str, value: ArrayLike | None, shape: tuple[int | None, ...]) -> NDArray[Any] | None:
+    return None if value is None else checks.real_array(name, value, shape)

@@ -10,8 +10,13 @@ the whole covariance. The products with an activation follow from the master the
 
     √a_i E[g(y) φ_a] = μ_i E[g(y) φ_{a'}] + Σ_j √a'_j D_ij E[g(y) φ_{a'−e_j}] + c_i E[g'(y) φ_{a'}],
 
-c = Cov(y, z) (our derivation: generating functions, derivations/master.md). Nothing here knows that the
-solution for one Gaussian is a sum of ridges; that is what makes it a second opinion on `approximate`.
+c = Cov(y, z) (our derivation: generating functions, derivations/master.md). A gated layer multiplies the
+activation by one more Gaussian variable u, which is Stein's identity once,
+
+    E[g(y) u φ_a] = E u E[g(y) φ_a] + Cov(u, y) E[g'(y) φ_a] + Σ_j √a_j Cov(u, z_j) E[g(y) φ_{a−e_j}].
+
+Nothing here knows that the solution for one Gaussian is a sum of ridges; that is what makes it a second
+opinion on `approximate`.
 """
 
 import math
@@ -24,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from numeric import checks, moments
 from numeric.dense import DensePolynomial
 from numeric.inputs import Gaussian
-from numeric.layers import MLP
+from numeric.layers import GLU, MLP
 
 Float64 = NDArray[np.float64]
 
@@ -68,12 +73,15 @@ class HermiteFeatures:
 
 
 def least_squares(
-    layer: MLP, inputs: Gaussian | Sequence[tuple[float, Gaussian]], degree: int, transform: ArrayLike | None = None
+    layer: MLP | GLU,
+    inputs: Gaussian | Sequence[tuple[float, Gaussian]],
+    degree: int,
+    transform: ArrayLike | None = None,
 ) -> DensePolynomial:
     """The polynomial p of total degree ≤ `degree` that minimises E‖f(x) − p(x)‖², by its normal equations.
 
     Args:
-        layer: an MLP.
+        layer: an MLP or a GLU.
         inputs: a Gaussian, or weighted Gaussians (a mixture; weights that sum to 1).
         degree: an integer ≥ 0 with at most 5000 features C(r + degree, degree).
         transform: (r, d), the T of the features; by default T whitens the covariance of the inputs and drops
@@ -138,15 +146,14 @@ def _hermite_moments(features: HermiteFeatures, mu: Float64, D: Float64) -> Floa
 def activation_products(
     features: HermiteFeatures, mu: Float64, C: Float64, cross: Float64, derivatives: Float64
 ) -> Float64:
-    """E[g(y) φ_a] for every neuron, shape (F, n_hidden).
+    """E[g^(k)(y) φ_a] for every neuron, shape (K + 1, F, n_hidden); right where k + |a| ≤ K.
 
     Args:
         cross: (r, n_hidden), Cov(z, y).
-        derivatives: (n_hidden, degree + 1), E g^(k)(y).
+        derivatives: (n_hidden, K + 1), E g^(k)(y), K ≥ degree.
     """
     D = C - np.eye(len(C))
-    # products[k, a] = E[g^(k)(y) φ_a]; only k + |a| ≤ degree is ever needed.
-    products = np.zeros((features.degree + 1, len(features), cross.shape[1]))
+    products = np.zeros((derivatives.shape[1], len(features), cross.shape[1]))
     products[:, 0] = derivatives.T
     for row, i, below in _steps(features):
         value = mu[i] * products[:, below]
@@ -154,22 +161,48 @@ def activation_products(
         for j in np.flatnonzero(features.indices[below]):
             value += features.roots[below, j] * D[i, j] * products[:, features.down[j, below]]
         products[:, row] = value / features.roots[row, i]
-    return products[0]
+    return products
+
+
+def gated_products(
+    features: HermiteFeatures, products: Float64, mean: Float64, covariance: Float64, cross: Float64
+) -> Float64:
+    """E[g(y) u φ_a] for every neuron, shape (F, n_hidden), from `activation_products` with K = degree + 1.
+
+    Args:
+        mean: (n_hidden,), E u.
+        covariance: (n_hidden,), Cov(u, y).
+        cross: (r, n_hidden), Cov(z, u).
+    """
+    values = mean * products[0] + covariance * products[1]
+    for below, roots, covariances in zip(features.down, features.roots.T, cross):
+        values += roots[:, None] * covariances * products[0, below]
+    return values
 
 
 def _products_with(
-    layer: MLP, features: HermiteFeatures, inputs: Gaussian, mu: Float64, C: Float64, T: Float64
+    layer: MLP | GLU, features: HermiteFeatures, inputs: Gaussian, mu: Float64, C: Float64, T: Float64
 ) -> Float64:
     """E[f(x) φ_a] under one Gaussian, shape (F, d_out)."""
-    mean, std = inputs.project(layer.W_in, layer.b_in)
-    derivatives = moments.expected_derivatives(layer.activation, mean, std, order=features.degree)
+    gate, *others = layer.projections
+    mean, std = inputs.project(*gate)
+    derivatives = moments.expected_derivatives(layer.activation, mean, std, features.degree + len(others))
     # A neuron that does not vary is a constant: its derivatives would meet cross-covariances of 0.
     derivatives[std == 0, 1:] = 0.0
-    cross = T @ inputs.cov @ layer.W_in.T.astype(np.float64)
-    products = activation_products(features, mu, C, cross, derivatives) @ layer.W_out.T.astype(np.float64)
+    matrices = [V.astype(np.float64) for V, _ in layer.projections]
+    cross = [T @ inputs.cov @ V.T for V in matrices]
+    products = activation_products(features, mu, C, cross[0], derivatives)
+    if isinstance(layer, GLU):
+        up_mean, _ = inputs.project(*others[0])
+        covariance = np.einsum("ni,ij,nj->n", matrices[0], inputs.cov, matrices[1], optimize=True)
+        values = gated_products(features, products, up_mean, covariance, cross[1])
+    else:
+        values = products[0]
+    if layer.W_out is not None:
+        values = values @ layer.W_out.T.astype(np.float64)
     if layer.b_out is not None:
-        products += np.outer(_hermite_moments(features, mu, C - np.eye(len(C))), layer.b_out)
-    return products
+        values += np.outer(_hermite_moments(features, mu, C - np.eye(len(C))), layer.b_out)
+    return values
 
 
 def _components(inputs: Gaussian | Sequence[tuple[float, Gaussian]], d: int) -> list[tuple[float, Gaussian]]:

@@ -1,9 +1,10 @@
-"""Evaluating x ↦ W_out g(W_in (x − c) + b_in) + b_out for a batch, in blocks.
+"""Evaluating x ↦ W_out g(V_1 (x − c) + a_1, V_2 (x − c) + a_2, …) + b_out for a batch, in blocks.
 
-A network and its polynomial approximation share this shape; they differ in the pointwise g.
+Networks and their polynomial approximations share this shape: an MLP has one projection V_1, a gated layer
+two. They differ in the pointwise g.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,40 +15,55 @@ from numeric.blocks import row_blocks
 # Preactivations of 1024 inputs at 16384 neurons: matrix products at full speed, 64 MiB in float32.
 _BLOCK = 2**24
 
-Pointwise = Callable[[NDArray[Any], slice], NDArray[Any]]
+Projection = tuple[NDArray[Any], NDArray[Any] | None]
+Pointwise = Callable[..., NDArray[Any]]
 
 
 def evaluate_ridges(
     x: NDArray[Any],
-    W_in: NDArray[Any],
-    b_in: NDArray[Any] | None,
-    W_out: NDArray[Any],
+    projections: Sequence[Projection],
+    W_out: NDArray[Any] | None,
     b_out: NDArray[Any] | None,
     pointwise: Pointwise,
     center: NDArray[np.float64] | None = None,
 ) -> NDArray[Any]:
-    """The map above for points x of shape (…, d_in), in `result_type(x, W_in, W_out)`.
+    """The map above for points x of shape (…, d_in), in the result type of x and all matrices.
 
-    `pointwise(y, neurons)` gets the preactivations of a block of inputs at the neurons of a slice, may
-    overwrite them, and returns values of the same shape. float16 is computed in float32.
+    `projections` are the pairs (V, a), V of shape (n_hidden, d_in), a of shape (n_hidden,) or None.
+    `pointwise(neurons, y_1, y_2, …)` gets the values of all projections for a block of inputs at the neurons of
+    a slice, may overwrite them, and returns values of the same shape. Without `W_out` these are the outputs.
+    float16 is computed in float32.
     """
-    dtype = np.result_type(x, W_in, W_out)
+    matrices = [V for V, _ in projections] + ([] if W_out is None else [W_out])
+    dtype = np.result_type(x, *matrices)
     work = np.result_type(dtype, np.float32)
-    n_hidden, d_in = W_in.shape
+    n_hidden, d_in = matrices[0].shape
+    d_out = n_hidden if W_out is None else len(W_out)
     batch = x.reshape(-1, d_in)
-    out = np.empty((len(batch), len(W_out)), dtype)
-    cast = W_in.dtype != work or W_out.dtype != work
-    neuron_blocks = list(row_blocks(n_hidden, max(d_in, len(W_out)))) if cast else [slice(0, n_hidden)]
-    for rows in row_blocks(len(batch), n_hidden, _BLOCK):
+    out = np.empty((len(batch), d_out), dtype)
+    cast = any(matrix.dtype != work for matrix in matrices)
+    neuron_blocks = list(row_blocks(n_hidden, max(d_in, d_out))) if cast else [slice(0, n_hidden)]
+    for rows in row_blocks(len(batch), n_hidden * len(projections), _BLOCK):
         z = batch[rows] if center is None else batch[rows] - center
         z = z.astype(work, copy=False)
-        result = None
+        result = np.zeros((len(z), d_out), work) if len(neuron_blocks) > 1 else None
         for neurons in neuron_blocks:
-            y = z @ W_in[neurons].astype(work, copy=False).T
-            if b_in is not None:
-                y += b_in[neurons]
-            term = pointwise(y, neurons) @ W_out[:, neurons].astype(work, copy=False).T
-            result = term if result is None else np.add(result, term, out=result)
+            values = pointwise(neurons, *(_project(z, V, a, neurons) for V, a in projections))
+            if W_out is None:
+                term, columns = values, neurons
+            else:
+                term, columns = values @ W_out[:, neurons].astype(work, copy=False).T, slice(None)
+            if result is None:
+                result = term
+            else:
+                result[:, columns] += term
         assert result is not None
         out[rows] = result if b_out is None else result + b_out.astype(work, copy=False)
-    return out.reshape(*x.shape[:-1], len(W_out))
+    return out.reshape(*x.shape[:-1], d_out)
+
+
+def _project(z: NDArray[Any], V: NDArray[Any], a: NDArray[Any] | None, neurons: slice) -> NDArray[Any]:
+    y = z @ V[neurons].astype(z.dtype, copy=False).T
+    if a is not None:
+        y += a[neurons]
+    return y

@@ -1,7 +1,11 @@
 """Hermite series of many neurons at once: evaluated at their preactivations, or turned into powers.
 
-Neuron i carries q_i(u) = Σ_{k≤n} h_ik/k! He_k(u/s_i), u = y − μ_i its centred preactivation; where
-s_i = 0 it is the constant h_i0.
+Neuron i carries q_i(u) = Σ_{k≤n} a_ik/k! He_k(u/s_i), u = y − μ_i its centred preactivation; where
+s_i = 0 it is the constant a_i0. In a gated neuron the coefficients are linear in z, the value of its other
+projection: a_ik = b_ik z + c_ik.
+
+All is kept in the orthonormal polynomials he_k = He_k/√k!, whose coefficients a_k/√k! are at most √E[q²] and
+never overflow, and summed by Clenshaw's recurrence for √(k+1) he_{k+1} = t he_k − √k he_{k−1}.
 """
 
 from typing import Any
@@ -13,32 +17,69 @@ from numeric.jit import loop
 
 Float64 = NDArray[np.float64]
 
-# Neurons carried through the recurrence together: their three work rows stay in the first-level cache.
+# Neurons carried through the recurrence together: their work rows stay in the first-level cache.
 _CHUNK = 512
 
 
 class HermiteSeries:
-    """The series above, ready to be evaluated.
+    """The series with constant coefficients, ready to be evaluated.
 
-    It is kept in the orthonormal polynomials he_k = He_k/√k!, whose coefficients h_k/√k! are at most
-    √E[σ²] and never overflow, and summed by Clenshaw's recurrence for
-    √(k+1) he_{k+1} = t he_k − √k he_{k−1}.
+    Args:
+        coefficients: (neurons, n + 1), a_ik.
+        std: (neurons,), s_i.
     """
 
-    def __init__(self, hermite: Float64, std: Float64) -> None:
-        order = np.arange(hermite.shape[1], dtype=np.float64)
-        normalisation = np.cumprod(1.0 / np.sqrt(np.maximum(order, 1.0)))
-        self._coefficients = np.ascontiguousarray((hermite * normalisation).T)
-        # A neuron without variance has only its constant: any unit does.
-        self._unit = np.where(std > 0, std, 1.0)
-        self._up = 1.0 / np.sqrt(order + 1.0)
-        self._down = np.sqrt((order + 1.0) / (order + 2.0))
+    def __init__(self, coefficients: Float64, std: Float64) -> None:
+        self._coefficients = _orthonormal(coefficients)
+        self._unit = _unit(std)
+        self._up, self._down = _recurrence(len(self._coefficients))
 
     def __call__(self, u: NDArray[Any], neurons: slice) -> NDArray[Any]:
         """Replace u of shape (batch, neurons of the slice), float32 or float64, by the values q(u)."""
         coefficients = np.ascontiguousarray(self._coefficients[:, neurons])
         _clenshaw(u, self._unit[neurons], coefficients, self._up, self._down)
         return u
+
+
+class GatedSeries:
+    """The series with coefficients linear in z, at the price of one addition per order more.
+
+    Args:
+        slopes: (neurons, n + 1), b_ik.
+        intercepts: (neurons, n + 1), c_ik.
+        std: (neurons,), s_i.
+        mean: (neurons,), the means ν_i of z.
+    """
+
+    def __init__(self, slopes: Float64, intercepts: Float64, std: Float64, mean: Float64) -> None:
+        self._slopes = _orthonormal(slopes)
+        self._intercepts = _orthonormal(intercepts)
+        self._unit, self._mean = _unit(std), mean
+        self._up, self._down = _recurrence(len(self._slopes))
+
+    def __call__(self, u: NDArray[Any], w: NDArray[Any], neurons: slice) -> NDArray[Any]:
+        """Replace u of shape (batch, neurons of the slice) by the values q(u, ν + w); w has its shape and type."""
+        slopes = np.ascontiguousarray(self._slopes[:, neurons])
+        intercepts = np.ascontiguousarray(self._intercepts[:, neurons])
+        _gated_clenshaw(u, w, self._unit[neurons], self._mean[neurons], slopes, intercepts, self._up, self._down)
+        return u
+
+
+def _orthonormal(coefficients: Float64) -> Float64:
+    """a_k/√k!, with the orders first."""
+    order = np.arange(coefficients.shape[1], dtype=np.float64)
+    normalisation = np.cumprod(1.0 / np.sqrt(np.maximum(order, 1.0)))
+    return np.ascontiguousarray((coefficients * normalisation).T)
+
+
+def _unit(std: Float64) -> Float64:
+    # A neuron without variance has only its constant: any unit does.
+    return np.where(std > 0, std, 1.0)
+
+
+def _recurrence(orders: int) -> tuple[Float64, Float64]:
+    order = np.arange(orders, dtype=np.float64)
+    return 1.0 / np.sqrt(order + 1.0), np.sqrt((order + 1.0) / (order + 2.0))
 
 
 @loop
@@ -59,6 +100,32 @@ def _clenshaw(u, unit, coefficients, up, down):
                 for j in range(width):
                     previous = value[j]
                     value[j] = coefficients[k, start + j] + (up[k] * t[j]) * previous - down[k] * last[j]
+                    last[j] = previous
+            for j in range(width):
+                u[row, start + j] = value[j]
+
+
+@loop
+def _gated_clenshaw(u, w, unit, mean, slopes, intercepts, up, down):
+    batch, n = u.shape
+    degree = len(slopes) - 1
+    t = np.empty(_CHUNK)
+    z = np.empty(_CHUNK)
+    value = np.empty(_CHUNK)
+    last = np.empty(_CHUNK)
+    for row in range(batch):
+        for start in range(0, n, _CHUNK):
+            width = min(_CHUNK, n - start)
+            for j in range(width):
+                t[j] = u[row, start + j] / unit[start + j]
+                z[j] = w[row, start + j] + mean[start + j]
+                value[j] = slopes[degree, start + j] * z[j] + intercepts[degree, start + j]
+                last[j] = 0.0
+            for k in range(degree - 1, -1, -1):
+                for j in range(width):
+                    previous = value[j]
+                    coefficient = slopes[k, start + j] * z[j] + intercepts[k, start + j]
+                    value[j] = coefficient + (up[k] * t[j]) * previous - down[k] * last[j]
                     last[j] = previous
             for j in range(width):
                 u[row, start + j] = value[j]

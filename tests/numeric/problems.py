@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from numeric.inputs import Gaussian
-from numeric.layers import MLP
+from numeric.layers import GLU, MLP
 from tests.oracle.definitions import DEFINITIONS, definition
 
 # Compared exactly, whatever else the catalogue grows to.
@@ -21,8 +21,16 @@ ACTIVATIONS = (
 assert set(ACTIVATIONS) <= set(DEFINITIONS)
 
 
+GATES = ("sigmoid", "silu", "gelu", "relu", "identity", "square", "step")
+
+
 class Problem(NamedTuple):
     layer: MLP
+    inputs: Gaussian
+
+
+class GatedProblem(NamedTuple):
+    layer: GLU
     inputs: Gaussian
 
 
@@ -55,6 +63,11 @@ def covariance(rng: np.random.Generator, d: int, rank: int) -> np.ndarray:
     return (matrix + matrix.T) / 2
 
 
+def gated_weights(rng: np.random.Generator, d: int, n_hidden: int, d_out: int, spread: float = 0.6):
+    """W_gate, b_gate, W_up, b_up, W_out, b_out, both projections spread as by `weights`."""
+    return (*weights(rng, d, n_hidden, d_out, spread)[:2], *weights(rng, d, n_hidden, d_out, spread))
+
+
 @st.composite
 def problems(draw: st.DrawFn, activations: tuple[str, ...] = ACTIVATIONS) -> Problem:
     """A small layer with inputs of any kind: every form of covariance, singular and zero ones included."""
@@ -72,19 +85,47 @@ def problems(draw: st.DrawFn, activations: tuple[str, ...] = ACTIVATIONS) -> Pro
         draw(st.sampled_from([b_out, None])),
         draw(st.sampled_from(activations)),
     )
+    return Problem(layer, draw(gaussians(rng, d)))
+
+
+@st.composite
+def gated_problems(draw: st.DrawFn, gates: tuple[str, ...] = GATES) -> GatedProblem:
+    """The same with a gated layer, with or without an output matrix, and with neurons of every degenerate kind."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    d, n_hidden, d_out = draw(st.integers(1, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    W_gate, b_gate, W_up, b_up, W_out, b_out = gated_weights(rng, d, n_hidden, d_out)
+    match draw(st.sampled_from(["general", "still gate", "still up", "parallel"])):
+        case "still gate":
+            W_gate[0] = 0.0
+        case "still up":
+            W_up[0] = 0.0
+        case "parallel":
+            W_up[0] = -2.0 * W_gate[0]
+    if draw(st.booleans()):
+        W_gate, W_up = W_gate.astype(np.float32), W_up.astype(np.float32)
+    outputs = draw(
+        st.sampled_from([(W_out, b_out), (W_out, None), (None, rng.standard_normal(n_hidden)), (None, None)])
+    )
+    biases = draw(st.sampled_from([(b_gate, b_up), (b_gate, None), (None, b_up)]))
+    layer = GLU(W_gate, biases[0], W_up, biases[1], *outputs, draw(st.sampled_from(gates)))
+    return GatedProblem(layer, draw(gaussians(rng, d)))
+
+
+@st.composite
+def gaussians(draw: st.DrawFn, rng: np.random.Generator, d: int) -> Gaussian:
+    """Every form of covariance, singular and zero ones included."""
     mean, rank = rng.standard_normal(d), draw(st.integers(1, d))
     match draw(st.sampled_from(["identity", "diagonal", "full", "factor", "dead"])):
         case "identity":
-            inputs = Gaussian(mean)
+            return Gaussian(mean)
         case "diagonal":
-            inputs = Gaussian(mean, rng.uniform(0, 2, d) * (rng.random(d) < 0.7))
+            return Gaussian(mean, rng.uniform(0, 2, d) * (rng.random(d) < 0.7))
         case "full":
-            inputs = Gaussian(mean, covariance(rng, d, rank))
+            return Gaussian(mean, covariance(rng, d, rank))
         case "factor":
-            inputs = Gaussian.from_factor(mean, rng.standard_normal((d, rank)))
+            return Gaussian.from_factor(mean, rng.standard_normal((d, rank)))
         case _:
-            inputs = Gaussian(mean, np.zeros((d, d)))
-    return Problem(layer, inputs)
+            return Gaussian(mean, np.zeros((d, d)))
 
 
 def assert_close(actual: np.ndarray, expected: np.ndarray, scale: np.ndarray | float, tolerance: float) -> None:
@@ -96,9 +137,10 @@ def assert_close(actual: np.ndarray, expected: np.ndarray, scale: np.ndarray | f
     assert np.all(excess <= 0), f"off by {worst}, allowed {tolerance} × {np.max(scale)}"
 
 
-def size_of_terms(layer: MLP, values: np.ndarray) -> np.ndarray | float:
+def size_of_terms(layer: MLP | GLU, values: np.ndarray) -> np.ndarray | float:
     """What rounding errors of an output are relative to: the sum of |W_out| over neurons, times values."""
-    total = np.abs(layer.W_out).sum(axis=1) + (0 if layer.b_out is None else np.abs(layer.b_out))
+    sums = np.ones(layer.n_hidden) if layer.W_out is None else np.abs(layer.W_out).sum(axis=1)
+    total = sums + (0 if layer.b_out is None else np.abs(layer.b_out))
     return total * (1.0 + np.abs(values).max(initial=0.0))
 
 

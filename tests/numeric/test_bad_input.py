@@ -6,13 +6,15 @@ import pytest
 from numeric.convert import approximate
 from numeric.dense import DensePolynomial
 from numeric.inputs import Gaussian
-from numeric.layers import MLP
+from numeric.layers import GLU, MLP
 
 NAN, INF = np.nan, np.inf
 W_IN, B_IN, W_OUT, B_OUT = np.ones((4, 3)), np.ones(4), np.ones((2, 4)), np.ones(2)
 LAYER = MLP(W_IN, B_IN, W_OUT, B_OUT)
+GATED = GLU(W_IN, B_IN, W_IN, B_IN, W_OUT, B_OUT)
 INPUTS = Gaussian(np.zeros(3))
 P = approximate(LAYER, INPUTS, 2)
+Q = approximate(GATED, INPUTS, 2)
 
 
 def with_entry(array: np.ndarray, value: float) -> np.ndarray:
@@ -42,8 +44,17 @@ def test_dtypes_that_are_not_real(bad: np.ndarray) -> None:
         lambda: MLP(np.ones((3, 3)), square[0], np.ones((1, 3))),
         lambda: MLP(np.ones((3, 3)), None, square),
         lambda: MLP(np.ones((3, 3)), None, np.ones((3, 3)), square[0]),
+        lambda: GLU(square, None, np.ones((3, 3)), None),
+        lambda: GLU(np.ones((3, 3)), square[0], np.ones((3, 3)), None),
+        lambda: GLU(np.ones((3, 3)), None, square, None),
+        lambda: GLU(np.ones((3, 3)), None, np.ones((3, 3)), square[0]),
+        lambda: GLU(np.ones((3, 3)), None, np.ones((3, 3)), None, square),
+        lambda: GLU(np.ones((3, 3)), None, np.ones((3, 3)), None, None, square[0]),
         lambda: LAYER(square),
+        lambda: GATED(square),
         lambda: P(square),
+        lambda: Q(square),
+        lambda: Q.about(square[0]),
         lambda: P.dense()(square),
         lambda: P.about(square[0]),
         lambda: DensePolynomial(np.zeros(3), [bad]),
@@ -65,6 +76,12 @@ def test_entries_that_are_not_finite(value: float) -> None:
         "b_in": lambda: MLP(W_IN, with_entry(B_IN, value), W_OUT),
         "W_out": lambda: MLP(W_IN, B_IN, with_entry(W_OUT, value)),
         "b_out": lambda: MLP(W_IN, B_IN, W_OUT, with_entry(B_OUT, value)),
+        "W_gate": lambda: GLU(with_entry(W_IN, value), B_IN, W_IN, B_IN),
+        "b_gate": lambda: GLU(W_IN, with_entry(B_IN, value), W_IN, B_IN),
+        "W_up": lambda: GLU(W_IN, B_IN, with_entry(W_IN, value), B_IN),
+        "b_up": lambda: GLU(W_IN, B_IN, W_IN, with_entry(B_IN, value)),
+        "W_out ": lambda: GLU(W_IN, B_IN, W_IN, B_IN, with_entry(W_OUT, value)),
+        "b_out ": lambda: GLU(W_IN, B_IN, W_IN, B_IN, None, with_entry(B_IN, value)),
         "center": lambda: P.about(with_entry(np.zeros(3), value)),
         "center ": lambda: DensePolynomial([value], [[1.0]]),
         r"coefficients\[0\]": lambda: DensePolynomial([0.0], [[value]]),
@@ -97,7 +114,18 @@ def test_shapes() -> None:
         r"W_out: expected shape \(any, 4\), got \(4, 2\)": lambda: MLP(W_IN, B_IN, W_OUT.T),
         r"b_out: expected shape \(2,\), got \(4,\)": lambda: MLP(W_IN, B_IN, W_OUT, np.ones(4)),
         r"W_in: expected at least one entry": lambda: MLP(np.ones((0, 3)), None, np.ones((2, 0))),
+        r"W_gate: expected shape \(any, any\), got \(3,\)": lambda: GLU(np.ones(3), None, W_IN, None),
+        r"b_gate: expected shape \(4,\), got \(3,\)": lambda: GLU(W_IN, np.ones(3), W_IN, None),
+        r"W_up: expected shape \(4, 3\), got \(3, 4\)": lambda: GLU(W_IN, None, W_IN.T, None),
+        r"W_up: expected shape \(4, 3\), got \(4, 2\)": lambda: GLU(W_IN, None, W_IN[:, :2], None),
+        r"b_up: expected shape \(4,\), got \(3,\)": lambda: GLU(W_IN, None, W_IN, np.ones(3)),
+        r"W_out: expected shape \(any, 4\), got \(4, 3\)": lambda: GLU(W_IN, None, W_IN, None, W_IN),
+        r"b_out: expected shape \(4,\), got \(2,\)": lambda: GLU(W_IN, None, W_IN, None, None, np.ones(2)),
+        r"b_out: expected shape \(2,\), got \(3,\)": lambda: GLU(W_IN, None, W_IN, None, W_OUT, np.ones(3)),
+        r"W_gate: expected at least one entry": lambda: GLU(np.ones((0, 3)), None, np.ones((0, 3)), None),
         r"x: expected shape \(…, 3\), got \(2, 4\)": lambda: LAYER(np.ones((2, 4))),
+        r"x: expected shape \(…, 3\), got \(4,\)\Z": lambda: GATED(np.ones(4)),
+        r"x: expected shape \(…, 3\), got \(5,\)": lambda: Q(np.ones(5)),
         r"x: expected shape \(…, 3\), got \(\)": lambda: LAYER(1.0),
         r"x: expected shape \(…, 3\), got \(3, 1\)": lambda: P(np.ones((3, 1))),
         r"x: expected shape \(…, 3\), got \(4,\)": lambda: P.dense()(np.ones(4)),
@@ -138,6 +166,8 @@ def test_semidefinite_at_any_scale(scale: float) -> None:
 def test_unknown_activation_suggests_names() -> None:
     with pytest.raises(ValueError, match="gelu"):
         MLP(W_IN, B_IN, W_OUT, activation="gleu")
+    with pytest.raises(ValueError, match="silu"):
+        GLU(W_IN, B_IN, W_IN, B_IN, activation="sillu")
     with pytest.raises(TypeError):
         MLP(W_IN, B_IN, W_OUT, activation=np.tanh)
 
@@ -166,20 +196,29 @@ def test_approximate_refuses_what_does_not_fit_before_any_work(monkeypatch: pyte
         raise AssertionError("work began")
 
     monkeypatch.setattr(Gaussian, "project", work)
-    with pytest.raises(ValueError, match=r"inputs: expected dim 3 to match layer.d_in, got 2"):
-        approximate(LAYER, Gaussian(np.zeros(2)))
-    with pytest.raises(TypeError, match=r"layer: expected an MLP, got ndarray"):
+    monkeypatch.setattr(Gaussian, "project_pairs", work)
+    for layer in (LAYER, GATED):
+        with pytest.raises(ValueError, match=r"inputs: expected dim 3 to match layer.d_in, got 2"):
+            approximate(layer, Gaussian(np.zeros(2)))
+    with pytest.raises(TypeError, match=r"layer: expected an MLP or a GLU, got ndarray"):
         approximate(W_IN, INPUTS)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"inputs: expected a Gaussian, got ndarray; Gaussian.from_samples"):
         approximate(LAYER, np.zeros((5, 3)))  # type: ignore[arg-type]
-    with pytest.raises(AssertionError, match="work began"):
-        approximate(LAYER, INPUTS)
+    for layer in (LAYER, GATED):
+        with pytest.raises(AssertionError, match="work began"):
+            approximate(layer, INPUTS)
 
 
 def test_overflow_is_an_error_not_garbage() -> None:
     huge = Gaussian(np.zeros(1), [1e300])
     with pytest.raises(OverflowError, match="preactivation of neuron 1"):
         approximate(MLP([[1.0], [1e200]], None, [[1.0, 1.0]], activation="relu"), huge)
+    with pytest.raises(OverflowError, match=r"the gate's preactivation of neuron 1 overflows: mean 0\.0, std inf"):
+        approximate(GLU([[1.0], [1e200]], None, [[1.0], [1.0]], None), huge)
+    with pytest.raises(OverflowError, match=r"what the gate of neuron 1 multiplies overflows: mean 0\.0, coupling inf"):
+        approximate(GLU([[1.0], [1.0]], None, [[1.0], [1e200]], None), huge)
+    with pytest.raises(OverflowError, match="the gated product of neuron 0 overflows"):
+        approximate(GLU([[1e150]], None, [[0.0]], [1e200]), Gaussian(np.zeros(1)), 1)
     with pytest.raises(OverflowError, match="the mean of 'square' is beyond double precision for 1 of 1 pairs"):
         approximate(MLP([[1e50]], None, [[1.0]], activation="square"), huge)
     with pytest.raises(ValueError, match="overflows double precision"):

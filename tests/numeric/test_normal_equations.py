@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 import numeric as nm
-from numeric.normal_equations import HermiteFeatures, activation_products, gram_matrix, least_squares
+from numeric.normal_equations import (
+    HermiteFeatures,
+    activation_products,
+    gated_products,
+    gram_matrix,
+    least_squares,
+)
 
 HERMITE = {0: [1.0], 1: [0, 1.0], 2: [-1, 0, 1.0], 3: [0, -3, 0, 1.0], 4: [3, 0, -6, 0, 1.0]}
 
@@ -53,7 +59,7 @@ def test_products_with_an_activation_are_those_of_the_master_theorem(name):
     mu, C, cross = mean[1:], cov[1:, 1:], cov[0, 1:]
     derivatives = nm.expected_derivatives(name, mean[0], math.sqrt(cov[0, 0]), order=4)
     features = HermiteFeatures(2, 4)
-    products = activation_products(features, mu, C, cross[:, None], derivatives[None])[:, 0]
+    products = activation_products(features, mu, C, cross[:, None], derivatives[None])[0, :, 0]
     for row, a in enumerate(features.indices):
         total = 0.0
         for powers in itertools.product(range(a[0] + 1), range(a[1] + 1)):
@@ -79,6 +85,13 @@ def layer_of(name, d, seed=0, n_hidden=7, d_out=2):
     )
 
 
+def gated_layer_of(name, d, seed=0, n_hidden=7, d_out=2):
+    rng = np.random.default_rng(seed)
+    G, U = rng.normal(size=(2, n_hidden, d))
+    b, c = rng.normal(size=(2, n_hidden))
+    return nm.GLU(G, b, U, c, rng.normal(size=(d_out, n_hidden)), rng.normal(size=d_out), name)
+
+
 def assert_same_function(p, q, inputs, tolerance=1e-10):
     x = inputs.sample(500, 3)
     values = p(x)
@@ -99,6 +112,40 @@ def test_the_normal_equations_reproduce_approximate(name, degree, d, rank):
         assert_same_function(least_squares(layer, inputs, degree, transform=scaled), ridge, inputs, 1e-9)
 
 
+@pytest.mark.parametrize("name", ["relu", "silu", "identity"])
+@pytest.mark.parametrize(("d", "rank"), [(1, 1), (2, 2), (4, 4), (4, 2)])
+def test_the_normal_equations_reproduce_gated_layers(name, d, rank):
+    inputs = nm.Gaussian(*random_gaussian(20 + d, d, rank))
+    layer = gated_layer_of(name, d)
+    bare = nm.GLU(layer.W_gate, None, layer.W_up, layer.b_up, activation=name)
+    for degree in range(5):
+        for f in (layer, bare):
+            assert_same_function(least_squares(f, inputs, degree), nm.approximate(f, inputs, degree), inputs)
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu"])
+def test_gated_products_are_those_of_the_master_theorem(name):
+    """E[g(y) u φ_a] with u as one more factor among the Y_i."""
+    mean, cov = random_gaussian(4, 4)
+    mu, C, cross = mean[1:3], cov[1:3, 1:3], cov[0, 1:]
+    derivatives = nm.expected_derivatives(name, mean[0], math.sqrt(cov[0, 0]), order=4)
+    features = HermiteFeatures(2, 3)
+    products = activation_products(features, mu, C, cross[:2, None], derivatives[None])
+    gated = gated_products(features, products, mean[3:], cov[:1, 3], cov[1:3, 3:])[:, 0]
+    for row, a in enumerate(features.indices):
+        total = 0.0
+        for powers in itertools.product(range(a[0] + 1), range(a[1] + 1)):
+            weight = HERMITE[a[0]][powers[0]] * HERMITE[a[1]][powers[1]]
+            factors = [2, *(i for i, p in enumerate(powers) for _ in range(p))]
+            beta = nm.hermite_master_coefficients(
+                mean[1:][factors], cov[1:, 1:][np.ix_(factors, factors)], cross[factors]
+            )
+            total += weight * float(beta @ derivatives[: len(factors) + 1])
+        true = total / math.sqrt(math.factorial(a[0]) * math.factorial(a[1]))
+        assert gated[row] == pytest.approx(true, rel=1e-11, abs=1e-13)
+        assert gated[row] != pytest.approx(true * (1 + 1e-9), rel=1e-11, abs=1e-13)
+
+
 def test_the_comparison_notices_a_wrong_polynomial():
     inputs = nm.Gaussian(*random_gaussian(12, 2))
     layer = layer_of("gelu", 2)
@@ -117,17 +164,17 @@ def test_float32_weights_and_no_biases():
 
 def test_constant_inputs_and_dead_neurons():
     inputs = nm.Gaussian([1.0, 2.0], np.zeros((2, 2)))
-    layer = layer_of("relu", 2)
-    p = least_squares(layer, inputs, 2)
-    assert np.allclose(p(inputs.mean), layer(inputs.mean), rtol=1e-14)
     one_way = nm.Gaussian([1.0, 2.0], [[0.0, 0.0], [0.0, 1.0]])
-    assert_same_function(least_squares(layer, one_way, 3), nm.approximate(layer, one_way, 3), one_way)
+    for f in (layer_of("relu", 2), gated_layer_of("relu", 2)):
+        p = least_squares(f, inputs, 2)
+        assert np.allclose(p(inputs.mean), f(inputs.mean), rtol=1e-14)
+        assert_same_function(least_squares(f, one_way, 3), nm.approximate(f, one_way, 3), one_way)
 
 
 def test_a_mixture_is_least_squares_on_tensor_nodes():
     """Two components, unequal weights, an entire activation: quadrature of the normal equations themselves."""
     parts = [(0.7, nm.Gaussian([0.0, 0.5], [[1.0, 0.3], [0.3, 0.5]])), (0.3, nm.Gaussian([1.0, -1.0], [0.2, 0.8]))]
-    layer, degree = layer_of("sin", 2), 3
+    degree = 3
     t, w = np.polynomial.hermite_e.hermegauss(60)
     grid = np.stack(np.meshgrid(t, t), axis=-1).reshape(-1, 2)
     weight = np.outer(w, w).reshape(-1) / w.sum() ** 2
@@ -135,9 +182,10 @@ def test_a_mixture_is_least_squares_on_tensor_nodes():
     root = np.sqrt(np.concatenate([pi * weight for pi, _ in parts]))[:, None]
     powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
     design = np.stack([x[:, 0] ** i * x[:, 1] ** j for i, j in powers], axis=1)
-    solution = np.linalg.lstsq(design * root, layer(x) * root, rcond=None)[0]
-    p = least_squares(layer, parts, degree)
-    assert np.abs(p(x) - design @ solution)[root[:, 0] > 1e-6].max() < 1e-9 * np.abs(layer(x)).max()
+    for layer in (layer_of("sin", 2), gated_layer_of("sin", 2)):
+        solution = np.linalg.lstsq(design * root, layer(x) * root, rcond=None)[0]
+        p = least_squares(layer, parts, degree)
+        assert np.abs(p(x) - design @ solution)[root[:, 0] > 1e-6].max() < 1e-9 * np.abs(layer(x)).max()
 
 
 def test_bad_input():

@@ -158,7 +158,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     p = example(4)
     expected = [p.coefficient(k) for k in range(5)]
     pairs = lambda n, *_: (slice(i, i + 2) for i in range(0, n, 2))  # noqa: E731
-    monkeypatch.setattr("numeric.polynomial.row_blocks", pairs)
+    monkeypatch.setattr("numeric.factored.row_blocks", pairs)
     for k in range(5):
         assert_close(p.coefficient(k), expected[k], 10.0, 1e-15)
 

@@ -6,8 +6,8 @@ its best polynomial looks like, or any Hermite coefficient of it.
 
 `fit` uses Gauss-Hermite nodes and is exact to rounding for smooth f. A kinked σ(w·x + b) needs a rule that
 is split at its kinks: `fit_neuron` turns the axes so that one of them is w, and takes Gauss-Legendre panels
-between the kinks on it. Least squares is linear in f, so that the fits of the neurons add up to the fit of
-the layer (`fit_layer`).
+between the kinks on it. What multiplies it in a gated layer, u·x + c, needs nothing more. Least squares is linear in
+f, so that the fits of the neurons add up to the fit of the layer (`fit_layer`, `fit_gated_layer`).
 """
 
 from __future__ import annotations
@@ -106,8 +106,13 @@ def fit_neuron(
     mean: np.ndarray,
     cov: np.ndarray,
     degree: int,
+    up: tuple[np.ndarray, float] | None = None,
 ) -> Fit:
-    """The best polynomial of x ↦ σ(w·x + b), where σ is smooth between the kinks."""
+    """The best polynomial of x ↦ σ(w·x + b), or of σ(w·x + b) (u·x + c) with `up` = (u, c).
+
+    σ is smooth between the kinks.
+    """
+    u, c = (np.zeros_like(w), 1.0) if up is None else up
     axes = support_axes(cov)
     direction = axes.T @ w
     length = float(np.linalg.norm(direction))
@@ -115,11 +120,11 @@ def fit_neuron(
     if length <= 1e-13 * np.linalg.norm(axes) * np.linalg.norm(w):
         constant = float(w @ mean + b)
         rules = [others] * axes.shape[1]
-        return fit_on(lambda x: np.full((len(x), 1), sigma(np.array([constant]))[0]), mean, axes, rules, degree)
+        return fit_on(lambda x: sigma(np.array([constant])) * (x @ u + c)[:, None], mean, axes, rules, degree)
     turned = axes @ rotation(direction / length)
     start = float(w @ mean + b)
-    rules = [panels([(c - start) / length for c in kinks]), *[others] * (axes.shape[1] - 1)]
-    return fit_on(lambda x: sigma(x @ w + b)[:, None], mean, turned, rules, degree)
+    rules = [panels([(kink - start) / length for kink in kinks]), *[others] * (axes.shape[1] - 1)]
+    return fit_on(lambda x: (sigma(x @ w + b) * (x @ u + c))[:, None], mean, turned, rules, degree)
 
 
 def fit_layer(
@@ -133,6 +138,23 @@ def fit_layer(
     """The best polynomial of W_out σ(W_in x + b_in) + b_out, neuron by neuron."""
     W_in, b_in, W_out, b_out = weights
     fits = [fit_neuron(sigma, kinks, w, float(b), mean, cov, degree) for w, b in zip(W_in, b_in)]
+    return lambda x: np.hstack([neuron(x) for neuron in fits]) @ W_out.T + b_out
+
+
+def fit_gated_layer(
+    sigma: Function,
+    kinks: Sequence[float],
+    weights: tuple[np.ndarray, ...],
+    mean: np.ndarray,
+    cov: np.ndarray,
+    degree: int,
+) -> Function:
+    """The best polynomial of W_out [σ(W_gate x + b_gate) ⊙ (W_up x + b_up)] + b_out, neuron by neuron."""
+    W_gate, b_gate, W_up, b_up, W_out, b_out = weights
+    fits = [
+        fit_neuron(sigma, kinks, w, float(b), mean, cov, degree, (u, float(c)))
+        for w, b, u, c in zip(W_gate, b_gate, W_up, b_up)
+    ]
     return lambda x: np.hstack([neuron(x) for neuron in fits]) @ W_out.T + b_out
 
 

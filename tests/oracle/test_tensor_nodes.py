@@ -5,6 +5,7 @@ import pytest
 
 from tests.oracle.tensor_nodes import (
     fit,
+    fit_gated_layer,
     fit_layer,
     fit_neuron,
     gauss_hermite,
@@ -96,6 +97,38 @@ def test_a_neuron_across_the_support_is_constant() -> None:
     cov = np.outer([1.0, 1.0], [1.0, 1.0])
     best = fit_neuron(relu, [0.0], np.array([1.0, -1.0]), 0.5, np.array([2.0, 1.0]), cov, 2)
     np.testing.assert_allclose(best(np.array([[2.0, 1.0], [3.0, 2.0]])), 1.5, rtol=1e-14)
+
+
+def test_a_gated_relu_by_hand() -> None:
+    # best linear polynomials for independent standard X, Y: of max(X, 0) Y it is φ(0) Y, of max(X, 0) X it is
+    # E[X²; X > 0] + E[X³; X > 0] X = 1/2 + 2 φ(0) X
+    phi = 1 / np.sqrt(2 * np.pi)
+    x = np.array([[0.3, -1.0], [2.0, 0.7]])
+    e, f = np.eye(2)
+    best = fit_neuron(relu, [0.0], e, 0.0, np.zeros(2), np.eye(2), 1, (f, 0.0))
+    np.testing.assert_allclose(best(x)[:, 0], phi * x[:, 1], rtol=0, atol=1e-14)
+    best = fit_neuron(relu, [0.0], e, 0.0, np.zeros(2), np.eye(2), 1, (e, 0.0))
+    np.testing.assert_allclose(best(x)[:, 0], 0.5 + 2 * phi * x[:, 0], rtol=0, atol=1e-14)
+    still = fit_neuron(relu, [0.0], 0 * e, 3.0, np.zeros(2), np.eye(2), 1, (f, 1.0))
+    np.testing.assert_allclose(still(x)[:, 0], 3.0 * (x[:, 1] + 1.0), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_gated_layers_agree_with_fixed_axes(rank: int) -> None:
+    rng = np.random.default_rng(4)
+    F = rng.standard_normal((2, rank))
+    cov = F @ F.T
+    G, U = rng.standard_normal((2, 3, 2)) / 2
+    b, c, W_out, b_out = rng.standard_normal(3), rng.standard_normal(3), rng.standard_normal((2, 3)), np.ones(2)
+
+    def f(x: np.ndarray) -> np.ndarray:
+        return (np.sin(x @ G.T + b) * (x @ U.T + c)) @ W_out.T + b_out
+
+    fixed = fit(f, MEAN, cov, 3, 30)
+    turned = fit_gated_layer(np.sin, [], (G, b, U, c, W_out, b_out), MEAN, cov, 3)
+    assert relative_distance(turned, fixed, MEAN, cov, 3) < 1e-13
+    other = fit_gated_layer(np.sin, [], (G, b, U * (1 + 1e-9), c, W_out, b_out), MEAN, cov, 3)
+    assert relative_distance(other, fixed, MEAN, cov, 3) > 1e-11
 
 
 def test_distance_sees_a_wrong_value() -> None:
