@@ -162,7 +162,9 @@ def _integrated(reduced: Reduced, std: Float64, factor: Factor, degree: int, ter
     derivatives = reduced.derivatives(y, highest)
     derivatives[..., 0] = reduced.values(y, panels.owner)
     starts = panels.offsets[:-1]
-    size = np.sqrt(np.add.reduceat(np.einsum("pq,pqj->pj", weights, derivatives**2), starts, axis=0))
+    # the weights under the square: σ itself may be beyond the root of the largest double where they are tiny
+    squares = (np.sqrt(weights)[:, :, None] * derivatives) ** 2
+    size = np.sqrt(np.add.reduceat(squares.sum(axis=1), starts, axis=0))
     powers = std[:, None] ** np.arange(highest + 1)
     noise = EPSILON * size * powers * _falling(np.array([first]), np.arange(highest + 1))[0]
     chosen = np.argmin(noise, axis=1)
@@ -232,8 +234,9 @@ def _directly(reduced: Reduced, std: Float64, factor: Factor, degree: int) -> tu
     low = np.zeros((len(std), degree + 2))
     series_coefficients(panels.offsets * POINTS, z.ravel(), (weights * values).ravel(), low)
     along, beside = residual_values(z, values, low[panels.owner], factor.of(panels.owner), degree)
-    squares = along**2 + (factor.beside[panels.owner, None] * beside) ** 2
-    return low, np.add.reduceat((weights * squares).sum(axis=1), panels.offsets[:-1])
+    root = np.sqrt(weights)
+    squares = (root * along) ** 2 + (factor.beside[panels.owner, None] * root * beside) ** 2
+    return low, np.add.reduceat(squares.sum(axis=1), panels.offsets[:-1])
 
 
 def alpha_of(hermite: Float64, factor: Factor, degree: int) -> Float64:

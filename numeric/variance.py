@@ -82,6 +82,9 @@ def explained(p: FactoredPolynomial, progress: bool | None = None) -> Explained:
         p: what `numeric.approximate` returned.
         progress: whether to show a bar after two seconds; default: if standard error is a terminal.
 
+    Raises:
+        OverflowError: a neuron whose variance is beyond double precision, as that of exp(y) is for s > 19.
+
     Source: our derivation, residual variance (derivations/variance.md).
     """
     neurons = _Neurons(p)
@@ -121,7 +124,9 @@ class _Neurons:
                 self.factor.beside[rows] = self.inputs.project(self.beside(rows))[1]
         harmless = self.degree - 1 if self.gated else self.degree
         self.reduced = Reduced.around(p.activation, self.mean, harmless)
-        self.residuals: Residuals = residuals(self.reduced, self.std, self.factor, self.degree)
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            self.residuals: Residuals = residuals(self.reduced, self.std, self.factor, self.degree)
+        self._refuse_overflow(p)
         normalised = p.hermite / np.sqrt(np.cumprod(np.maximum(np.arange(p.hermite.shape[1]), 1.0)))
         padded = np.zeros((len(self.mean), self.degree + 2))
         padded[:, : normalised.shape[1]] = normalised
@@ -130,6 +135,15 @@ class _Neurons:
         # α_1 … α_n and β_1 … β_n
         self.alpha = alpha_of(padded, self.factor, self.degree)[:, 1:]
         self.beta = padded[:, : self.degree] if self.gated else np.zeros((len(self.mean), 0))
+
+    def _refuse_overflow(self, p: FactoredPolynomial) -> None:
+        finite = np.isfinite(self.residuals.variance)
+        if not finite.all():
+            i = int(np.argmin(finite))
+            raise OverflowError(
+                f"the variance that {p.activation.name} has at neuron {i} is beyond double precision: preactivation "
+                f"mean {self.mean[i]}, std {self.std[i]}; scale the inputs or the weights down."
+            )
 
     def blocks(self, stop: int, size: int, start: int = 0) -> list[slice]:
         return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
