@@ -8,6 +8,8 @@ mu*Phi(mu/sigma) + sigma*phi(mu/sigma)
 
 from symgauss import catalogue
 from symgauss.codegen.compiled import Compiled, compile
+from symgauss.covariance import gaussian_covariance
+from symgauss.covariance_proof import prove_covariance
 from symgauss.families import S, c, m, m_x, v_x
 from symgauss.growth import GrowsTooFast, check_growth
 from symgauss.hermite import expected_derivatives, hermite_coefficients
@@ -23,7 +25,7 @@ from symgauss.pieces import NoClosedForm
 from symgauss.plugins import BrokenPlugin
 from symgauss.proof import prove_mean
 from symgauss.record import Activation, UnknownActivation, activation, activation_names, register
-from symgauss.symbols import He, Phi, mu, mu_1, mu_2, phi, rho, sigma, sigma_1, sigma_2, x
+from symgauss.symbols import He, Phi, Phi2, mu, mu_1, mu_2, phi, rho, sigma, sigma_1, sigma_2, x
 from symgauss.verdict import Proof, Step
 
 __version__ = "0.1.0"
@@ -36,6 +38,7 @@ __all__ = [
     "He",
     "NoClosedForm",
     "Phi",
+    "Phi2",
     "Proof",
     "S",
     "Step",
@@ -47,6 +50,7 @@ __all__ = [
     "check_growth",
     "compile",
     "expected_derivatives",
+    "gaussian_covariance",
     "gaussian_mean",
     "gaussian_moment",
     "hermite_coefficients",
@@ -59,6 +63,7 @@ __all__ = [
     "mu_1",
     "mu_2",
     "phi",
+    "prove_covariance",
     "prove_hermite_master_theorem",
     "prove_master_theorem",
     "prove_mean",

@@ -1,10 +1,11 @@
-"""The symbols and the three special functions everything else is written in.
+"""The symbols and the four special functions everything else is written in.
 
-Conventions, once: Z is a standard normal variable, `phi` its density, `Phi` its distribution function, and
-He_n the probabilists' Hermite polynomials (He_2(z) = z² − 1). A preactivation is N(mu, sigma²), and an
-activation is an expression in the real symbol `x`.
+Conventions, once: Z is a standard normal variable, `phi` its density, `Phi` its distribution function, `Phi2` that of
+a pair, and He_n the probabilists' Hermite polynomials (He_2(z) = z² − 1). A preactivation is N(mu, sigma²), two of
+them are N(mu_1, sigma_1²) and N(mu_2, sigma_2²) with correlation rho, and an activation is an expression in the real
+symbol `x`.
 
-`Phi` and `phi` are functions of our own, and stay opaque until they are printed or evaluated: SymPy
+`Phi`, `phi` and `Phi2` are functions of our own, and stay opaque until they are printed or evaluated: SymPy
 rewrites erfc(−z) as 2 − erfc(z), which loses every digit of the far tail.
 """
 
@@ -19,6 +20,7 @@ from sympy import (
     Rational,
     S,
     Symbol,
+    default_sort_key,
     erf,
     exp,
     hermite_prob_poly,
@@ -27,6 +29,8 @@ from sympy import (
     sqrt,
 )
 from sympy.core.function import ArgumentIndexError
+
+from symgauss.bivariate import bivariate_distribution, distribution
 
 x = Symbol("x", real=True)
 mu = Symbol("mu", real=True)
@@ -54,11 +58,6 @@ def _evaluate(function: Any, z: Expr, prec: int) -> Expr | None:
         return Expr._from_mpmath(value, prec)
 
 
-def _distribution(z: Any) -> Any:
-    """Φ of a real or complex mpmath number; erfc, because 1 + erf cancels in the left tail."""
-    return mpmath.erfc(-z / mpmath.sqrt(2)) / 2
-
-
 class Phi(Function):
     """Φ(z) = ∫_{−∞}^z φ(t) dt, the standard normal distribution function; Φ′ = φ.
 
@@ -84,7 +83,7 @@ class Phi(Function):
         return phi(self.args[0])
 
     def _eval_evalf(self, prec: int) -> Expr | None:
-        return _evaluate(_distribution, self.args[0], prec)
+        return _evaluate(distribution, self.args[0], prec)
 
     def _eval_rewrite_as_erf(self, z: Expr, **_: Any) -> Expr:
         return (1 + erf(z / sqrt(2))) / 2
@@ -146,6 +145,86 @@ class phi(Function):
         return f"({printer._print(self.rewrite(exp))})"
 
     _numpycode = _mpmathcode = _pythoncode = _code
+
+
+class Phi2(Function):
+    """Φ₂(h, k, r) = P(Z₁ ≤ h, Z₂ ≤ k), Z₁ and Z₂ standard normals with correlation r.
+
+    ∂Φ₂/∂h = φ(h) Φ((k − rh)/√(1 − r²)), and ∂Φ₂/∂r is the density at (h, k), φ(h) φ((k − rh)/√(1 − r²))/√(1 − r²).
+    Φ₂ is symmetric in h and k, which are kept in one order. A number r outside [−1, 1] is a ValueError.
+
+    >>> Phi2(mu, sigma, 0), Phi2(-30, -31, S.Half).evalf(5)
+    (Phi(mu)*Phi(sigma), 1.2437e-273)
+    """
+
+    nargs = 3
+
+    @classmethod
+    def eval(cls, h: Expr, k: Expr, r: Expr) -> Expr | None:
+        if S.NaN in (h, k, r):
+            return S.NaN
+        if r.is_number and not r.is_zero and (r.is_real is False or (1 - r**2).is_negative):
+            raise ValueError(f"Phi2(h, k, r) needs a correlation −1 ≤ r ≤ 1, got r = {r}.")
+        for one, other in ((h, k), (k, h)):
+            if one is oo:
+                return Phi(other)
+            if one is -oo:
+                return S.Zero
+        if r.is_zero:
+            return Phi(h) * Phi(k)
+        if r in (1, -1) and h.is_number and k.is_number and h.is_real and k.is_real:
+            return _at_one(h, k) if r == 1 else _at_minus_one(h, k)
+        first, second = sorted((h, k), key=default_sort_key)
+        return None if (first, second) == (h, k) else cls(first, second, r)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        h, k, r = self.args
+        if argindex == 2:
+            h, k = k, h
+        root = sqrt(1 - r**2)
+        if argindex in (1, 2):
+            return phi(h) * Phi((k - r * h) / root)
+        if argindex == 3:
+            return phi(h) * phi((k - r * h) / root) / root
+        raise ArgumentIndexError(self, argindex)
+
+    def _eval_evalf(self, prec: int) -> Expr | None:
+        # r is needed to as many digits as 1 − r² has after the point.
+        rough = [a.evalf(5) for a in (*self.args[:2], 1 - self.args[2] ** 2)]
+        if not all(a.is_Float or a.is_Rational for a in rough):
+            return None
+        h, k, square = (mpmath.mag(a._to_mpmath(53)) for a in rough)
+        guard = 15 + 2 * max(0, h, k) + 2 * max(0, -square if rough[2] else 0)
+        if guard > 4000:
+            return None
+        with mpmath.workprec(prec + guard):
+            h, k, r = (a.evalf(mpmath.mp.dps + 3)._to_mpmath(prec + guard) for a in self.args)
+        with mpmath.workprec(prec):
+            return Expr._from_mpmath(bivariate_distribution(h, k, r), prec)
+
+    def _eval_is_extended_real(self) -> bool | None:
+        return True if all(a.is_extended_real for a in self.args) else None
+
+    def _eval_is_nonnegative(self) -> bool | None:
+        return True if all(a.is_extended_real for a in self.args) else None
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        arguments = ", ".join(printer._print(a) for a in self.args)
+        return rf"\Phi_2{_power(exp)}\left({arguments}\right)"
+
+    def _mpmathcode(self, printer: Any) -> str:
+        name = printer._module_format("symgauss.bivariate.bivariate_distribution")
+        return f"{name}({', '.join(map(printer._print, self.args))})"
+
+
+def _at_one(h: Expr, k: Expr) -> Expr:
+    """P(Z ≤ h, Z ≤ k), of numbers."""
+    return Phi(min(h, k))
+
+
+def _at_minus_one(h: Expr, k: Expr) -> Expr:
+    """P(−k ≤ Z ≤ h), of numbers, as a difference of tails that are as small as can be."""
+    return S.Zero if (h + k).is_nonpositive else Phi(min(h, k)) - Phi(-max(h, k))
 
 
 class He(Function):
