@@ -7,7 +7,7 @@ of z. The panels of a neuron
     begin    at the points where a derivative of σ jumps, and in steps that grow from 1 in y around those
              points and around y = 0, so that what is narrow beside s is not overlooked,
     halve    until the last Legendre coefficients of σ(y) √φ(z) say that the polynomial of degree 15 is as
-             good as rounding allows (at a point where a power such as √|y| is singular: 30 times).
+             good as rounding allows (at a point where a power such as √|y| is singular: 30 times), or there are 500.
 
 Structure of σ far from 0 and from all jumps, narrow beside s, is not looked for.
 """
@@ -28,7 +28,7 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(POINTS)
 # Values at the nodes → the last three Legendre coefficients.
 _ANALYSIS = ((np.arange(POINTS) + 0.5) * np.polynomial.legendre.legvander(NODES, POINTS - 1) * WEIGHTS[:, None]).T[-3:]
 _RESOLVED = 3e-14
-_MOST_HALVINGS = 30
+_MOST_HALVINGS, _MOST_PANELS = 30, 500
 WIDEST = 1.5
 _FARTHEST = 39.0
 _GRID = np.linspace(-_FARTHEST, _FARTHEST, 157)
@@ -101,7 +101,7 @@ def resolve(function, mean: Float64, std: Float64, cuts: Float64) -> Panels:
     low, high = _support(function, mean, std, everyone)
     starts = _starting_points(mean, std, cuts, low, high)
     owner, left, right = _between(starts)
-    scale = np.zeros(len(mean))
+    scale, count = np.zeros(len(mean)), np.bincount(owner, minlength=len(mean))
     done = []
     for _ in range(_MOST_HALVINGS):
         half = 0.5 * (right - left)
@@ -112,6 +112,9 @@ def resolve(function, mean: Float64, std: Float64, cuts: Float64) -> Panels:
         # no matrix product: this runs in threads, and BLAS would start its own
         last = np.abs(np.einsum("pq,kq->pk", values, _ANALYSIS)).max(axis=1)
         coarse = last > _RESOLVED * (1 + np.maximum(abs(left), abs(right))) * scale[owner]
+        # what rounding makes rough is not made smooth by halving
+        coarse &= count[owner] < _MOST_PANELS
+        count += np.bincount(owner[coarse], minlength=len(mean))
         done.append((owner[~coarse], left[~coarse], right[~coarse]))
         if not coarse.any():
             break

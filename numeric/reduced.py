@@ -22,6 +22,8 @@ from numeric.special import Phi_phi
 Float64 = NDArray[np.float64]
 
 _MOST_DERIVATIVES = 8
+# A piecewise polynomial with pieces narrower than s/this is treated like any function.
+_NARROW_PIECES = 4.0
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,15 @@ class Reduced:
     taken: NDArray[np.bool_]
 
     @classmethod
-    def around(cls, activation: Activation, mean: Float64, harmless: int) -> Self:
+    def around(cls, activation: Activation, mean: Float64, std: Float64, harmless: int) -> Self:
         made = cls(activation, mean, np.zeros((len(mean), 2)), np.zeros(len(mean), dtype=bool))
         if not len(mean) or (not len(made.cuts) and not made.is_spline):
             return made
         derivatives = made.derivatives(mean, made.derivatives_known)
         highest = harmless if made.is_spline else min(harmless, 1)
         taken = (derivatives[:, max(highest + 1, 0) :] == 0).all(axis=1) & (made.derivatives_known >= 2)
+        if made.is_spline:
+            taken &= ~made.has_narrow_pieces(std)
         return cls(activation, mean, derivatives[:, :2], taken)
 
     @cached_property
@@ -68,6 +72,10 @@ class Reduced:
     def is_spline(self) -> bool:
         """Whether σ is a piecewise polynomial whose jumps are all known."""
         return 0 <= self.degree < self.jumps.shape[1] or (self.degree >= 0 and not len(self.cuts))
+
+    def has_narrow_pieces(self, std: Float64) -> NDArray[np.bool_]:
+        """Whether jumps, taken one by one, would cancel where their sum stays bounded (hardtanh)."""
+        return std > _NARROW_PIECES * np.diff(self.cuts).min(initial=np.inf)
 
     @property
     def derivatives_known(self) -> int:

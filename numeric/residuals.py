@@ -42,8 +42,6 @@ FEW, MANY, OF_KINKS = 64, 384, 2048
 _MOST_NUMBERS = 2**23
 # Neurons whose nodes are in memory together.
 _BLOCK = 512
-# A piecewise polynomial with pieces narrower than s/this is integrated like any function: its kinks would cancel.
-_NARROW_PIECES = 4.0
 # The share of V in the last eight terms that ends a series.
 _ENDED = 1e-18
 
@@ -113,7 +111,7 @@ class Residuals:
 def residuals(reduced: Reduced, std: Float64, factor: Factor, degree: int) -> Residuals:
     """The residuals of all neurons; where std is 0 those of the constant σ(μ) times z."""
     varies = std > 0
-    kinked = varies & (std <= _NARROW_PIECES * np.diff(reduced.cuts).min(initial=np.inf)) & reduced.is_spline
+    kinked = varies & ~reduced.has_narrow_pieces(std) & reduced.is_spline
     of_kinks = int(np.clip(_MOST_NUMBERS // max(len(std), 1), FEW, OF_KINKS))
     terms = max(of_kinks if kinked.any() else 0, MANY if (varies & ~kinked).any() else 0, FEW)
     made = Residuals.empty(len(std), degree, terms, factor.gated)
@@ -149,7 +147,9 @@ def _closed(reduced: Reduced, std: Float64, factor: Factor, degree: int, terms: 
         low = moments.hermite_coefficients(reduced.activation, reduced.mean, std, order=reduced.degree)
         hermite[:, :known] = (low / np.sqrt(_factorials(reduced.degree)))[:, first:]
     low, variance = _directly(reduced, std, factor, degree)
-    return _assembled(hermite, first, low, variance, EPSILON * np.sqrt(variance), factor, degree)
+    # a relative rounding of μ or s changes φ(z) by z² times as much
+    nearest = np.min(((reduced.cuts - reduced.mean[:, None]) / std[:, None]) ** 2, axis=1, initial=40.0**2)
+    return _assembled(hermite, first, low, variance, EPSILON * (1 + nearest) * np.sqrt(variance), factor, degree)
 
 
 def _integrated(reduced: Reduced, std: Float64, factor: Factor, degree: int, terms: int) -> Residuals:

@@ -123,7 +123,7 @@ class _Neurons:
                 # what is left of z without y; its own variance is then τ²
                 self.factor.beside[rows] = self.inputs.project(self.beside(rows))[1]
         harmless = self.degree - 1 if self.gated else self.degree
-        self.reduced = Reduced.around(p.activation, self.mean, harmless)
+        self.reduced = Reduced.around(p.activation, self.mean, self.std, harmless)
         with np.errstate(over="ignore", invalid="ignore"):  # refused below
             self.residuals: Residuals = residuals(self.reduced, self.std, self.factor, self.degree)
         self._refuse_overflow(p)
