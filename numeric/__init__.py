@@ -8,6 +8,7 @@ array([0.39894228, 0.5       , 0.39894228])
 """
 
 from numeric.activations import Activation, UnknownActivation, activation, activation_names
+from numeric.bivariate import gaussian_covariance
 from numeric.convert import approximate
 from numeric.dense import CoefficientsTooLarge, DensePolynomial
 from numeric.gated import GatedPolynomial
@@ -39,6 +40,7 @@ __all__ = [
     "approximate",
     "expected_derivative_gradients",
     "expected_derivatives",
+    "gaussian_covariance",
     "gaussian_moment",
     "gaussian_moments",
     "hermite_coefficient_gradients",

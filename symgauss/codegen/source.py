@@ -1,5 +1,6 @@
 """The generated folder as a mapping from file name to text."""
 
+from symgauss.codegen import covariance
 from symgauss.codegen.emit import formulas, registry
 from symgauss.codegen.evaluation import evaluation
 from symgauss.codegen.isserlis import HIGHEST, MOMENTS_ABOUT, master_module, moments_module
@@ -8,7 +9,7 @@ from symgauss.record import activation, aliases, registered_names
 
 
 def catalogue() -> dict[str, str]:
-    """Two modules per activation of the catalogue, the registry, and the Gaussian moments."""
+    """Two modules per activation of the catalogue, one for its covariance, the registry, and the Gaussian moments."""
     every = [evaluation(activation(name)) for name in registered_names()]
     files = {"__init__.py": registry(every, aliases()), "loops/__init__.py": LOOPS_ABOUT}
     for how in every:
@@ -19,4 +20,4 @@ def catalogue() -> dict[str, str]:
     files["moments/master.py"] = master_module()
     for order in range(1, HIGHEST + 1):
         files[f"moments/order_{order}.py"] = moments_module(order)
-    return files
+    return files | covariance.catalogue()

@@ -11,7 +11,11 @@ import sys
 
 from tests.benchmarks.timing import machine, record
 
-QUICK = {"moments": ["--repeats", "5"], "convert": ["--small", "--repeats", "3"]}
+QUICK = {
+    "moments": ["--repeats", "5"],
+    "bivariate": ["--repeats", "3"],
+    "convert": ["--small", "--repeats", "3"],
+}
 
 
 def main() -> None:

@@ -179,7 +179,10 @@ def test_more_correlation_is_more_probability(h, k, r, s):
     with mpmath.workdps(25):
         h, k, low, high = (mpf(v.numerator) / v.denominator for v in (h, k, min(r, s), max(r, s)))
         smaller, larger = bivariate_distribution(h, k, low), bivariate_distribution(h, k, high)
-        assert 0 < smaller < larger < min(cdf(h), cdf(k)) or low == high
+        # equal to all digits where one variable is far out
+        rounding = 1 + mpf(10) ** -22
+        assert 0 < smaller <= larger * rounding
+        assert larger <= min(cdf(h), cdf(k)) * rounding
 
 
 def test_printing():
