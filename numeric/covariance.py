@@ -61,8 +61,15 @@ class Identity:
     def dense(self) -> Float64:
         return np.eye(self.dim)
 
-    def draw(self, n: int, rng: np.random.Generator) -> Float64:
-        return rng.standard_normal((n, self.dim))
+    @property
+    def rank(self) -> int:
+        return self.dim
+
+    def coloured(self, xi: Float64) -> Float64:
+        return xi
+
+    def against_root(self, V: Float64) -> Float64:
+        return V
 
     def __str__(self) -> str:
         return "identity covariance"
@@ -94,8 +101,15 @@ class Diagonal:
     def dense(self) -> Float64:
         return np.diag(self.variances)
 
-    def draw(self, n: int, rng: np.random.Generator) -> Float64:
-        return rng.standard_normal((n, len(self.variances))) * np.sqrt(self.variances)
+    @property
+    def rank(self) -> int:
+        return len(self.variances)
+
+    def coloured(self, xi: Float64) -> Float64:
+        return xi * np.sqrt(self.variances)
+
+    def against_root(self, V: Float64) -> Float64:
+        return V * np.sqrt(self.variances)
 
     def __str__(self) -> str:
         return "diagonal covariance"
@@ -139,8 +153,15 @@ class Factor:
     def dense(self) -> Float64:
         return self.F @ self.F.T
 
-    def draw(self, n: int, rng: np.random.Generator) -> Float64:
-        return rng.standard_normal((n, self.F.shape[1])) @ self.F.T
+    @property
+    def rank(self) -> int:
+        return self.F.shape[1]
+
+    def coloured(self, xi: Float64) -> Float64:
+        return xi @ self.F.T
+
+    def against_root(self, V: Float64) -> Float64:
+        return V @ self.F
 
     def __str__(self) -> str:
         return f"covariance from a factor with {self.F.shape[1]} columns"
@@ -185,9 +206,15 @@ class Full:
     def dense(self) -> Float64:
         return self.matrix
 
-    def draw(self, n: int, rng: np.random.Generator) -> Float64:
-        root = self._root
-        return rng.standard_normal((n, root.shape[1])) @ root.T
+    @property
+    def rank(self) -> int:
+        return self._root.shape[1]
+
+    def coloured(self, xi: Float64) -> Float64:
+        return xi @ self._root.T
+
+    def against_root(self, V: Float64) -> Float64:
+        return V @ self._root
 
     @cached_property
     def _root(self) -> Float64:

@@ -121,7 +121,9 @@ class Gaussian:
             rng: a NumPy generator, or an integer seed.
         """
         n = checks.non_negative_integer("n", n)
-        return self._mean + self._covariance.draw(n, np.random.default_rng(rng))
+        return self._mean + self._covariance.coloured(
+            np.random.default_rng(rng).standard_normal((n, self._covariance.rank))
+        )
 
     def project(self, W: NDArray[Any], b: NDArray[Any] | None = None) -> tuple[Float64, Float64]:
         """Mean and standard deviation of every component of W x + b, each of shape (rows of W,).
