@@ -15,7 +15,8 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
-ORDER = ("heat_equation", "stein", "halflines", "quadrature", "price", "isserlis", "master", "ridge", "gated")
+ORDER = ("heat_equation", "stein", "halflines", "quadrature", "price")
+ORDER += ("isserlis", "master", "ridge", "gated", "variance")
 DERIVATIONS = tuple(ROOT / "derivations" / f"{name}.md" for name in ORDER)
 NOTEBOOKS = tuple(ROOT / "notebooks" / f"{name}.ipynb" for name in ("tour", "new_activation"))
 
