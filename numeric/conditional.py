@@ -62,7 +62,7 @@ def covariances(reduced: Reduced, std: Float64, factor: Factor, low: Float64, de
     reduced, std, factor, low = reduced.of(involved), std[involved], factor.of(involved), low[involved]
     mean = reduced.mean
     kinks = (reduced.cuts - mean[:, None]) / std[:, None]
-    offsets, ends = panels_of(reduced, std).edges
+    offsets, ends = panels_of(reduced, std, degree).edges
     counts, left, right = _panels(offsets, ends, kinks, i, j, pairs.g, pairs.t, _LAYER)
     pair = np.repeat(np.arange(len(pairs)), counts)
     half = 0.5 * (right - left)

@@ -51,8 +51,11 @@ def _bound(g: Float64, terms: NDArray, degree: int, gated: bool) -> Float64:
 
 
 @loop
-def ungated(alpha, others, g, terms, reach, first, out):
-    """Σ_{k ≥ first} α_k α′_k g^k for a block of pairs; NaN where the series is too long."""
+def ungated(alpha, others, rest, other_rests, g, terms, reach, first, out):
+    """Σ_{k ≥ first} α_k α′_k g^k for a block of pairs; NaN where the series is too long.
+
+    `rest` and `other_rests` are √(V_m/V) after the last of `terms`.
+    """
     for a in range(g.shape[0]):
         x = alpha[a]
         for b in range(g.shape[1]):
@@ -61,8 +64,11 @@ def ungated(alpha, others, g, terms, reach, first, out):
             while q < terms.size and abs(r) > reach[q]:
                 q += 1
             if q == terms.size:
-                out[a, b] = np.nan
-                continue
+                # too long for the slowest pair of the block, but perhaps not for this one
+                q -= 1
+                if abs(r) ** (first + terms[q]) * rest[a] * other_rests[b] > LEFT_OUT:
+                    out[a, b] = np.nan
+                    continue
             y = others[b]
             # eight sums of every eighth term: one sum would wait for itself
             s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
@@ -86,7 +92,7 @@ def ungated(alpha, others, g, terms, reach, first, out):
 
 
 @loop
-def gated(alpha, beta, others, other_betas, g, c12, c21, c22, terms, reach, first, out):
+def gated(alpha, beta, others, other_betas, rest, other_rests, g, c12, c21, c22, terms, reach, first, out):
     """The whole sum for a block of pairs, by Horner's rule; NaN where the series is too long."""
     # at k = 1 there is no term in c₁₂ c₂₁, and g^{k−2} would not be defined
     least = 1 if first == 1 else 0
@@ -97,8 +103,11 @@ def gated(alpha, beta, others, other_betas, g, c12, c21, c22, terms, reach, firs
             while q < terms.size and abs(r) > reach[q]:
                 q += 1
             if q == terms.size:
-                out[a, b] = np.nan
-                continue
+                q -= 1
+                k = float(first + terms[q])
+                if abs(r) ** (k - 2.0) * (3.0 + 2.0 * k * (1.0 - r * r)) * rest[a] * other_rests[b] > LEFT_OUT:
+                    out[a, b] = np.nan
+                    continue
             aa = ab = ba = bb = cc = 0.0
             for t in range(terms[q] - 1, -1, -1):
                 k = float(first + t)

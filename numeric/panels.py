@@ -34,7 +34,7 @@ _FARTHEST = 39.0
 _GRID = np.linspace(-_FARTHEST, _FARTHEST, 157)
 _DYNAMIC_RANGE = 80.0
 # φ(13) = e^{−84} φ(0): polynomials live inside.
-_BULK = 13.0
+BULK = 13.0
 # Half-width times √k up to which 16 nodes integrate he_k times a panel's polynomial to rounding.
 _OSCILLATION = 3.5
 
@@ -90,15 +90,16 @@ def density(z: Float64) -> Float64:
     return np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
 
 
-def resolve(function, mean: Float64, std: Float64, cuts: Float64) -> Panels:
+def resolve(function, mean: Float64, std: Float64, cuts: Float64, bulk: float = BULK) -> Panels:
     """The panels of σ for every neuron; `function(y, owner)` is σ(y) for rows y of the neurons `owner`.
 
     Args:
         mean, std: (n,), std > 0.
         cuts: where derivatives of σ jump.
+        bulk: panels reach at least so far on either side.
     """
     everyone = np.arange(len(mean))
-    low, high = _support(function, mean, std, everyone)
+    low, high = _support(function, mean, std, everyone, bulk)
     starts = _starting_points(mean, std, cuts, low, high)
     owner, left, right = _between(starts)
     scale, count = np.zeros(len(mean)), np.bincount(owner, minlength=len(mean))
@@ -130,7 +131,7 @@ def resolve(function, mean: Float64, std: Float64, cuts: Float64) -> Panels:
     return Panels(_offsets(counts), left[order], right[order])
 
 
-def _support(function, mean: Float64, std: Float64, everyone: Int64) -> tuple[Float64, Float64]:
+def _support(function, mean: Float64, std: Float64, everyone: Int64, bulk: float) -> tuple[Float64, Float64]:
     """The outermost z that matter."""
     y = mean[:, None] + std[:, None] * _GRID
     with np.errstate(all="ignore"):
@@ -142,7 +143,7 @@ def _support(function, mean: Float64, std: Float64, everyone: Int64) -> tuple[Fl
     step = _GRID[1] - _GRID[0]
     first = np.argmax(matters, axis=1)
     last = len(_GRID) - 1 - np.argmax(matters[:, ::-1], axis=1)
-    return np.minimum(_GRID[first] - step, -_BULK), np.maximum(_GRID[last] + step, _BULK)
+    return np.minimum(_GRID[first] - step, -bulk), np.maximum(_GRID[last] + step, bulk)
 
 
 def _starting_points(mean: Float64, std: Float64, cuts: Float64, low: Float64, high: Float64) -> Float64:
@@ -158,7 +159,7 @@ def _starting_points(mean: Float64, std: Float64, cuts: Float64, low: Float64, h
     useful = np.abs(distances) <= WIDEST * std[:, None, None]
     z = np.where(useful | (distances == 0), z, np.nan).reshape(len(mean), around.size)
     z[(z <= low[:, None]) | (z >= high[:, None])] = np.nan
-    count = int(np.ceil((2 * _FARTHEST + 1) / WIDEST))
+    count = int(np.ceil((high - low).max(initial=0.0) / WIDEST))
     regular = low[:, None] + WIDEST * np.arange(1, count)
     regular[regular >= high[:, None]] = np.nan
     points = np.concatenate([low[:, None], z, regular, high[:, None]], axis=1)

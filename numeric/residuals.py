@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from numeric import moments
 from numeric.jit import loop
-from numeric.panels import POINTS, Panels, resolve, series_coefficients
+from numeric.panels import BULK, POINTS, Panels, resolve, series_coefficients
 from numeric.reduced import Reduced
 from numeric.special import INV_SQRT_2PI, gauss
 
@@ -42,6 +42,8 @@ FEW, MANY, OF_KINKS = 64, 384, 2048
 _MOST_NUMBERS = 2**23
 # Neurons whose nodes are in memory together.
 _BLOCK = 512
+# From this deviation on σ itself is integrated, not a derivative.
+_WIDE = 4.0
 # The share of V in the last eight terms that ends a series.
 _ENDED = 1e-18
 
@@ -155,7 +157,7 @@ def _closed(reduced: Reduced, std: Float64, factor: Factor, degree: int, terms: 
 def _integrated(reduced: Reduced, std: Float64, factor: Factor, degree: int, terms: int) -> Residuals:
     """Any function: coefficients from the derivative that leaves the least rounding."""
     first = factor.first(degree)
-    panels = panels_of(reduced, std).for_order(terms + degree)
+    panels = panels_of(reduced, std, degree).for_order(terms + degree)
     z, weights = panels.nodes()
     y = reduced.mean[panels.owner, None] + std[panels.owner, None] * z
     highest = min(first, reduced.derivatives_known)
@@ -167,6 +169,9 @@ def _integrated(reduced: Reduced, std: Float64, factor: Factor, degree: int, ter
     size = np.sqrt(np.add.reduceat(squares.sum(axis=1), starts, axis=0))
     powers = std[:, None] ** np.arange(highest + 1)
     noise = EPSILON * size * powers * _falling(np.array([first]), np.arange(highest + 1))[0]
+    # derivatives of what is narrow beside s may be missed altogether
+    noise[std > _WIDE, 1:] = np.inf
+    noise[np.isnan(noise)] = np.inf
     chosen = np.argmin(noise, axis=1)
     values = weights * np.take_along_axis(derivatives, chosen[panels.owner][:, None, None], axis=2)[..., 0]
     raw = np.zeros((len(std), terms + degree + 2))
@@ -221,14 +226,15 @@ def add_jumps(mean, std, cuts, jumps, upto, first, out):
                         out[i, k - first] += height * psi[k - 1 - q] / np.sqrt(falling)
 
 
-def panels_of(reduced: Reduced, std: Float64) -> Panels:
-    """Panels for what is left of σ."""
-    return resolve(reduced.values, reduced.mean, std, reduced.cuts)
+def panels_of(reduced: Reduced, std: Float64, degree: int) -> Panels:
+    """Panels for what is left of σ, and for squares of polynomials of the degree, which live on |z| < 2√n."""
+    bulk = max(BULK, 2 * math.sqrt(degree) + 9)
+    return resolve(reduced.values, reduced.mean, std, reduced.cuts, bulk).for_order(4 * (degree + 1))
 
 
 def _directly(reduced: Reduced, std: Float64, factor: Factor, degree: int) -> tuple[Float64, Float64]:
     """ĥ_0 … ĥ_{n+1}, and V as the integral of the squared residual."""
-    panels = panels_of(reduced, std)
+    panels = panels_of(reduced, std, degree)
     z, weights = panels.nodes()
     values = reduced.values(reduced.mean[panels.owner, None] + std[panels.owner, None] * z, panels.owner)
     low = np.zeros((len(std), degree + 2))

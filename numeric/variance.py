@@ -55,6 +55,10 @@ class Explained:
     residual: Float64
     error: Float64
 
+    def __post_init__(self) -> None:
+        for array in (self.by_degree, self.residual, self.error):
+            array.flags.writeable = False
+
     @property
     def total(self) -> Float64:
         """Var f_o, shape (d_out,)."""
@@ -264,14 +268,15 @@ def _by_series(neurons: _Neurons, rows: slice, start: int, part: slice, pairs: _
     made, first = neurons.residuals, neurons.degree + 1
     columns = slice(start + part.start, start + part.stop)
     terms, largest = reach(made, made, rows, columns, neurons.gated)
+    rest = np.sqrt(made.beyond[:, len(terms) - 1])
     g = np.ascontiguousarray(pairs.g[:, part])
     found = np.empty_like(g)
     if neurons.gated:
         crossed = (np.ascontiguousarray(c[:, part]) for c in (pairs.c12, pairs.c21, pairs.c22))
         arrays = (made.alpha[rows], made.beta[rows], made.alpha[columns], made.beta[columns])
-        gated(*arrays, g, *crossed, terms, largest, first, found)
+        gated(*arrays, rest[rows], rest[columns], g, *crossed, terms, largest, first, found)
     else:
-        ungated(made.alpha[rows], made.alpha[columns], g, terms, largest, first, found)
+        ungated(made.alpha[rows], made.alpha[columns], rest[rows], rest[columns], g, terms, largest, first, found)
     out[:, part] = found
 
 
