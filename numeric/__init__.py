@@ -7,44 +7,28 @@
 array([0.39894228, 0.5       , 0.39894228])
 """
 
-from numeric.activations import Activation, UnknownActivation, activation, activation_names
-from numeric.bivariate import gaussian_covariance
-from numeric.convert import approximate
-from numeric.dense import CoefficientsTooLarge, DensePolynomial
-from numeric.gated import GatedPolynomial
-from numeric.gradients import expected_derivative_gradients, hermite_coefficient_gradients
-from numeric.inputs import Gaussian
-from numeric.isserlis import (
-    gaussian_moment,
-    gaussian_moments,
-    hermite_master_coefficients,
-    master_coefficients,
-)
-from numeric.layers import GLU, MLP
-from numeric.moments import AccuracyWarning, expected_derivatives, hermite_coefficients
-from numeric.polynomial import RidgePolynomial
+import ast
+from importlib import import_module
+from pkgutil import get_data
+from typing import Any
 
-__all__ = [
-    "GLU",
-    "MLP",
-    "AccuracyWarning",
-    "Activation",
-    "CoefficientsTooLarge",
-    "DensePolynomial",
-    "GatedPolynomial",
-    "Gaussian",
-    "RidgePolynomial",
-    "UnknownActivation",
-    "activation",
-    "activation_names",
-    "approximate",
-    "expected_derivative_gradients",
-    "expected_derivatives",
-    "gaussian_covariance",
-    "gaussian_moment",
-    "gaussian_moments",
-    "hermite_coefficient_gradients",
-    "hermite_coefficients",
-    "hermite_master_coefficients",
-    "master_coefficients",
-]
+# Names are loaded when they are first used: the command line must not wait for Numba to say --help. Listed they are
+# once, in the stub, which is also what type checkers and editors read.
+_HOMES = {
+    name.name: str(statement.module)
+    for statement in ast.parse(get_data(__name__, "__init__.pyi") or b"").body
+    if isinstance(statement, ast.ImportFrom)
+    for name in statement.names
+}
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -150,6 +150,12 @@ class DensePolynomial:
             value = np.einsum("bij,bj->bi", (value + tensor.ravel()).reshape(len(z), -1, d), z)
         return value + self._coefficients[0]
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
+        from numeric import files  # which needs this module
+
+        files.save(self, path)
+
     def __repr__(self) -> str:
         return f"DensePolynomial(degree={self.degree}, {self.d_in} → {self.d_out})"
 

@@ -1,5 +1,6 @@
 """What converted layers have in common: a layer with one small polynomial per neuron in place of its activation."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -193,6 +194,12 @@ class FactoredPolynomial(ABC):
     def dense(self, max_bytes: int | None = None) -> DensePolynomial:
         """The same polynomial by all its coefficients about the origin: `about(0)`."""
         return self.about(np.zeros(self.d_in), max_bytes)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
+        from numeric import files  # which needs this module
+
+        files.save(self, path)
 
     @property
     def _matrices(self) -> list[NDArray[Any]]:

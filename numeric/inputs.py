@@ -1,5 +1,6 @@
 """What a layer is fed with: a Gaussian with any mean and any covariance, singular ones included."""
 
+import os
 from typing import Any, Self
 
 import numpy as np
@@ -155,6 +156,12 @@ class Gaussian:
     def _project_mean(self, W: NDArray[Any], b: NDArray[Any] | None) -> Float64:
         mean = product_with_vector(W, self._mean)
         return mean if b is None else mean + b
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
+        from numeric import files  # which needs this module
+
+        files.save(self, path)
 
     def __repr__(self) -> str:
         return f"Gaussian(dim={self.dim}, {self._covariance})"

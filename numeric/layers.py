@@ -1,5 +1,6 @@
 """The layers that can be converted."""
 
+import os
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -52,6 +53,12 @@ class Layer(ABC):
         """
         points = checks.points("x", x, self.d_in)
         return evaluate_ridges(points, self.projections, self.W_out, self.b_out, self._pointwise)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
+        from numeric import files  # which needs this module
+
+        files.save(self, path)
 
     def __repr__(self) -> str:
         sizes = (self.d_in, self.n_hidden) if self.W_out is None else (self.d_in, self.n_hidden, self.d_out)

@@ -15,6 +15,8 @@ QUICK = {
     "moments": ["--repeats", "5"],
     "bivariate": ["--repeats", "3"],
     "convert": ["--small", "--repeats", "3"],
+    "variance": ["--small", "--repeats", "1"],
+    "spectral": ["--small"],
 }
 
 

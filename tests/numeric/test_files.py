@@ -168,8 +168,10 @@ def test_everything_comes_back(example: Any, tmp_path: Path) -> None:
             assert_same(loaded(x), example(x))
     assert_same(pickle.loads(pickle.dumps(loaded)), pickle.loads(pickle.dumps(example)))
     first = path.read_bytes()
-    save(loaded, path)
+    path.unlink()
+    loaded.save(path)
     assert path.read_bytes() == first
+    assert nm.load is load
 
 
 @SETTINGS
