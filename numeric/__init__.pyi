@@ -12,6 +12,7 @@ from numeric.gradients import expected_derivative_gradients, hermite_coefficient
 from numeric.inputs import Gaussian
 from numeric.isserlis import gaussian_moment, gaussian_moments, hermite_master_coefficients, master_coefficients
 from numeric.layers import GLU, MLP
+from numeric.mixtures import GaussianMixture
 from numeric.moments import AccuracyWarning, expected_derivatives, hermite_coefficients
 from numeric.polynomial import RidgePolynomial
 from numeric.spectral import SingularVectors, Spectrum, linear_part, spectrum, svd
@@ -27,6 +28,7 @@ __all__ = [
     "DensePolynomial",
     "GatedPolynomial",
     "Gaussian",
+    "GaussianMixture",
     "Projection",
     "RidgePolynomial",
     "SingularVectors",

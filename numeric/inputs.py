@@ -67,7 +67,7 @@ class Gaussian:
         checks.check_shape("X", samples, (None, None))
         with np.errstate(over="ignore", invalid="ignore"):
             mean, matrix = _sample_moments(samples)
-        return cls._from_parts(mean, Full(_frozen(matrix)))
+        return cls._from_parts(mean, Full(frozen(matrix)))
 
     @classmethod
     def from_factor(cls, mean: ArrayLike, F: ArrayLike) -> Self:
@@ -86,12 +86,12 @@ class Gaussian:
         """
         mean = _mean_vector(mean)
         factor = checks.real_array("F", F, (len(mean), None))
-        return cls._from_parts(mean, Factor(_frozen(np.array(factor, dtype=np.float64, order="C"))))
+        return cls._from_parts(mean, Factor(frozen(np.array(factor, dtype=np.float64, order="C"))))
 
     @classmethod
     def _from_parts(cls, mean: Float64, covariance: Covariance) -> Self:
         result = cls.__new__(cls)
-        result._mean, result._covariance = _frozen(mean), covariance
+        result._mean, result._covariance = frozen(mean), covariance
         return result
 
     @property
@@ -107,7 +107,7 @@ class Gaussian:
     @property
     def cov(self) -> Float64:
         """The covariance matrix Σ, shape (d, d); formed on request unless it was given in full."""
-        return _frozen(self._covariance.dense())
+        return frozen(self._covariance.dense())
 
     @property
     def std(self) -> Float64:
@@ -168,15 +168,15 @@ class Gaussian:
 
 
 def product_with_vector(W: NDArray[Any], v: Float64) -> Float64:
-    """W v in float64, without a float64 copy of W."""
-    result = np.empty(len(W))
+    """W v in float64, without a float64 copy of W; v is a vector, or a matrix of column vectors."""
+    result = np.empty((len(W), *v.shape[1:]))
     for rows in row_blocks(*W.shape):
         result[rows] = W[rows].astype(np.float64, copy=False) @ v
     return result
 
 
 def _mean_vector(mean: ArrayLike) -> Float64:
-    return _frozen(np.array(checks.real_array("mean", mean, (None,)), dtype=np.float64))
+    return frozen(np.array(checks.real_array("mean", mean, (None,)), dtype=np.float64))
 
 
 def _covariance_from_array(cov: ArrayLike, dim: int) -> Diagonal | Full:
@@ -188,18 +188,20 @@ def _covariance_from_array(cov: ArrayLike, dim: int) -> Diagonal | Full:
         )
     checks.check_finite("cov", array)
     if array.ndim == 1:
-        return Diagonal(_variances(array))
-    return Full(_symmetric_semidefinite(array))
+        check_variances("cov", array)
+        return Diagonal(frozen(np.array(array, dtype=np.float64)))
+    return Full(frozen(symmetric_semidefinite("cov", array)))
 
 
-def _variances(array: NDArray[Any]) -> Float64:
+def check_variances(name: str, array: NDArray[Any]) -> None:
+    """Refuse negative entries in a vector of variances."""
     worst = int(np.argmin(array))
     if array[worst] < 0:
-        raise ValueError(f"cov: expected variances ≥ 0, got {array[worst]} at index {worst}")
-    return _frozen(np.array(array, dtype=np.float64))
+        raise ValueError(f"{name}: expected variances ≥ 0, got {array[worst]} at index {worst}")
 
 
-def _symmetric_semidefinite(array: NDArray[Any]) -> Float64:
+def symmetric_semidefinite(name: str, array: NDArray[Any]) -> Float64:
+    """A float64 copy of a finite square matrix, refused unless it is a covariance up to rounding; see `Gaussian`."""
     tolerance = float(np.sqrt(np.finfo(array.dtype).eps))
     matrix = np.array(array, dtype=np.float64, order="C")
     difference = np.abs(matrix - matrix.T)
@@ -207,48 +209,97 @@ def _symmetric_semidefinite(array: NDArray[Any]) -> Float64:
     if worst > tolerance * float(np.abs(matrix).max()):
         i, j = (int(k) for k in np.unravel_index(int(difference.argmax()), matrix.shape))
         raise ValueError(
-            f"cov: expected a symmetric matrix, got cov[{i}, {j}] = {array[i, j]} "
-            f"and cov[{j}, {i}] = {array[j, i]}; pass (cov + cov.T) / 2 if that is what you mean"
+            f"{name}: expected a symmetric matrix, got {name}[{i}, {j}] = {array[i, j]} "
+            f"and {name}[{j}, {i}] = {array[j, i]}; pass ({name} + {name}.T) / 2 if that is what you mean"
         )
     if worst > 0:
         matrix = 0.5 * matrix + 0.5 * matrix.T
     smallest = smallest_relative_eigenvalue(matrix, tolerance)
     if smallest < -tolerance:
         raise ValueError(
-            f"cov: expected a positive semidefinite matrix, got one whose smallest eigenvalue is "
+            f"{name}: expected a positive semidefinite matrix, got one whose smallest eigenvalue is "
             f"{smallest:.3g} times the largest in magnitude; a covariance has none below "
             f"{-tolerance:.1g} times that"
         )
-    return _frozen(matrix)
+    return matrix
+
+
+class MomentSums:
+    """Mean and ddof = 0 covariance of samples that come in blocks, each of them twice: `add`, then `add_about_mean`.
+
+    Sums about one of the samples: the mean of a coordinate that never varies is its value to the last bit, and what
+    is left of it about the mean is exactly zero.
+
+    Args:
+        origin: one of the samples, (d,).
+        gram: zeros, to which the sums of products are added: (d, d), or (d,) for squares alone. Several sets of
+            samples, each about its own mean, may add to the same.
+    """
+
+    def __init__(self, origin: Float64, gram: Float64) -> None:
+        self.gram = gram
+        self.count = 0
+        self._origin, self._total, self._drift = origin, np.zeros(len(origin)), np.zeros(len(origin))
+
+    def add(self, block: Float64) -> None:
+        """Samples (any, d), for the mean."""
+        self.count += len(block)
+        self._total += (block - self._origin).sum(axis=0)
+
+    def add_about_mean(self, block: Float64) -> None:
+        """The same samples once more, for the covariance; `block` is overwritten."""
+        block -= self._computed_mean
+        self.gram += np.einsum("ij,ij->j", block, block) if self.gram.ndim == 1 else block.T @ block
+        self._drift += block.sum(axis=0)
+
+    @property
+    def mean(self) -> Float64:
+        """The mean of all samples, (d,), after both passes."""
+        return self._computed_mean + self._mean_drift
+
+    def subtract_drift(self, share: float = 1.0) -> None:
+        """Take from the gram, divided by then, `share` times what comes of the rounding of the mean it is about."""
+        drift = self._mean_drift
+        self.gram -= share * (drift**2 if self.gram.ndim == 1 else np.outer(drift, drift))
+
+    @property
+    def _computed_mean(self) -> Float64:
+        return self._origin + self._total / self.count
+
+    @property
+    def _mean_drift(self) -> Float64:
+        return self._drift / self.count
+
+
+def finite_rows(samples: NDArray[Any], rows: slice) -> Float64:
+    """These rows of X in float64, refused unless they are finite."""
+    chunk = samples[rows].astype(np.float64)
+    checks.check_finite(f"X[{rows.start}:{rows.stop}]", chunk)
+    return chunk
+
+
+def check_no_overflow(covariance: Float64) -> None:
+    """Refuse a covariance of samples X that is not finite."""
+    if not np.isfinite(covariance).all():
+        raise ValueError("X: the covariance overflows double precision; rescale the samples")
 
 
 def _sample_moments(samples: NDArray[Any]) -> tuple[Float64, Float64]:
     """Mean and ddof = 0 covariance of the rows, in two passes over chunks."""
     n, d = samples.shape
     blocks = list(row_blocks(n, d))
-    origin = samples[0].astype(np.float64)
-    total = np.zeros(d)
+    sums = MomentSums(samples[0].astype(np.float64), np.zeros((d, d)))
     for rows in blocks:
-        chunk = samples[rows].astype(np.float64)
-        checks.check_finite(f"X[{rows.start}:{rows.stop}]", chunk)
-        total += (chunk - origin).sum(axis=0)
-    # Sums about the first row: the mean of a coordinate that never varies is its value to the last bit, and
-    # what is left of it below is exactly zero.
-    mean = origin + total / n
-    gram = np.zeros((d, d))
-    drift = np.zeros(d)
+        sums.add(finite_rows(samples, rows))
     for rows in blocks:
-        chunk = samples[rows].astype(np.float64)
-        chunk -= mean
-        gram += chunk.T @ chunk
-        drift += chunk.sum(axis=0)
-    drift /= n
-    matrix = gram / n - np.outer(drift, drift)
-    if not np.isfinite(matrix).all():
-        raise ValueError("X: the covariance overflows double precision; rescale the samples")
-    return mean + drift, matrix
+        sums.add_about_mean(samples[rows].astype(np.float64))
+    sums.gram /= n
+    sums.subtract_drift()
+    check_no_overflow(sums.gram)
+    return sums.mean, sums.gram
 
 
-def _frozen(array: Float64) -> Float64:
+def frozen(array: Float64) -> Float64:
+    """The same array, which cannot be written to any more."""
     array.flags.writeable = False
     return array
