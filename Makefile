@@ -58,7 +58,7 @@ constraints: $(VENV)/.dev $(VENV)/.peers
 	  $(PIP) freeze --exclude-editable; echo "torch==2.13.0"; } > constraints.tmp && mv constraints.tmp constraints.txt
 
 clean:
-	rm -rf $(VENV) book demo.png
+	rm -rf $(VENV) book demo.png demo_reading.png
 
 # One stamp per extra: what is installed follows pyproject.toml and constraints.txt.
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.peers: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/.made

@@ -16,9 +16,9 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
 ORDER = ("heat_equation", "stein", "halflines", "quadrature", "price")
-ORDER += ("isserlis", "master", "ridge", "gated", "variance")
+ORDER += ("isserlis", "master", "ridge", "gated", "variance", "spectra")
 DERIVATIONS = tuple(ROOT / "derivations" / f"{name}.md" for name in ORDER)
-NOTEBOOKS = tuple(ROOT / "notebooks" / f"{name}.ipynb" for name in ("tour", "new_activation"))
+NOTEBOOKS = tuple(ROOT / "notebooks" / f"{name}.ipynb" for name in ("tour", "reading", "new_activation"))
 
 
 def execute(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""make demo: a network trained on scikit-learn's digits, turned into polynomials of degree 1 to 4.
+"""make demo: a network trained on scikit-learn's digits, turned into polynomials of degree 1 to 4, and read.
 
 No samples are needed to convert, nor to say how good the polynomials are under the Gaussian: the weights, and the
 mean and covariance of the training images, are enough. The samples drawn here only check that.
@@ -17,10 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numeric.attacks import Projection, attack_curve, svd_attack
+from numeric.compare import accuracy, agreement, total_fvu
 from numeric.convert import approximate
+from numeric.demo_tables import Row, attack_table, table, variance_table
 from numeric.inputs import Gaussian
 from numeric.layers import MLP
+from numeric.plots import MissingExtra, picture_format, require
 from numeric.polynomial import RidgePolynomial
+from numeric.spectral import linear_part
 
 Float64 = NDArray[np.float64]
 
@@ -28,10 +33,7 @@ SEED = 0
 HIDDEN = 128
 DEGREES = (1, 2, 3, 4)
 SAMPLES = 100_000
-
-
-class MissingExtra(ImportError):
-    """A package of the extra "demo" is not installed."""
+DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,6 @@ class Digits:
     train_labels: NDArray[np.intp]
     held_out: Float64
     held_out_labels: NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class Row:
-    """How well one polynomial stands in for the network; everything but `seconds` is a fraction."""
-
-    degree: int
-    fvu: float
-    fvu_sampled: float
-    fvu_on_images: float
-    agreement: float
-    accuracy: float
-    seconds: float
 
 
 def digits() -> Digits:
@@ -81,16 +70,6 @@ def train(data: Digits) -> MLP:
     return MLP(W_in.T, b_in, W_out.T, b_out, activation="relu")
 
 
-def unexplained(true: Float64, approximation: Float64) -> float:
-    """The fraction of variance unexplained, Σ|f − p|²/Σ|f − mean f|², summed over points and outputs."""
-    return float(((true - approximation) ** 2).sum() / ((true - true.mean(axis=0)) ** 2).sum())
-
-
-def accuracy(function: Callable[[Float64], Float64], data: Digits) -> float:
-    """The fraction of held-out images that get their own class."""
-    return float(np.mean(function(data.held_out).argmax(axis=1) == data.held_out_labels))
-
-
 def compare(layer: MLP, inputs: Gaussian, data: Digits) -> Iterator[tuple[RidgePolynomial, Row]]:
     """Converts at every degree and measures the results."""
     samples = inputs.sample(SAMPLES, SEED)
@@ -103,10 +82,10 @@ def compare(layer: MLP, inputs: Gaussian, data: Digits) -> Iterator[tuple[RidgeP
             Row(
                 degree=degree,
                 fvu=polynomial.total_fvu,
-                fvu_sampled=unexplained(on_samples, polynomial(samples)),
-                fvu_on_images=unexplained(on_images, predicted),
-                agreement=float(np.mean(predicted.argmax(axis=1) == on_images.argmax(axis=1))),
-                accuracy=accuracy(polynomial, data),
+                fvu_sampled=total_fvu(on_samples, polynomial, samples),
+                fvu_on_images=total_fvu(on_images, predicted),
+                agreement=agreement(on_images, predicted),
+                accuracy=accuracy(predicted, None, data.held_out_labels),
                 seconds=seconds,
             ),
         )
@@ -122,33 +101,39 @@ def _timed(function: Callable[[], RidgePolynomial], repeats: int = 20) -> tuple[
     return result, min(times)
 
 
+def attacks(layer: MLP, linear: RidgePolynomial, quadratic: RidgePolynomial, data: Digits) -> dict[str, Float64]:
+    """Accuracy on held-out images after removing 0, 1, … directions along which the linear part looks.
+
+    By variance and about the mean: what remains of an image along them is what the mean image has there. In the paper
+    (see `numeric.attacks`) it is nothing, and they come by size; that is "network, raw". All of them together span
+    the same in both orders. They may be fewer than classes, which need only the differences between logits.
+    """
+    count = int(np.linalg.matrix_rank(linear_part(linear, whitened=True)))
+    whitened = svd_attack(linear, count, whitened=True, center=linear.center)
+    published = svd_attack(linear, count)
+    rng = np.random.default_rng(SEED)
+    by_chance = [Projection(rng.standard_normal((count, layer.d_in)), linear.center) for _ in range(DRAWS)]
+
+    def curves(functions: list[Any], attack: Projection) -> Float64:
+        return attack_curve(functions, attack, data.held_out, data.held_out_labels)
+
+    names = ["network", "degree 1", "degree 2"]
+    return dict(zip(names, curves([layer, linear, quadratic], whitened))) | {
+        "network, raw": curves([layer], published)[0],
+        "network, random": np.mean([curves([layer], attack)[0] for attack in by_chance], axis=0),
+    }
+
+
 def derivation() -> str:
     """What `symgauss` says of ReLU. In a process of its own: nothing in `numeric` imports sympy."""
     command = [sys.executable, "-X", "utf8", "-m", "symgauss", "derive", "relu"]
     return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
 
 
-def table(rows: list[Row], of_network: float) -> str:
-    """The rows as text, below the network's own accuracy."""
-    lines = [
-        "degree   fraction of variance unexplained   same class       right on          time",
-        "           exact    sampled     held-out     as the network   held-out images   to convert",
-        f"network                                                       {of_network:8.1%}",
-    ]
-    lines += [
-        f"{r.degree:>4}    {r.fvu:9.6f}   {r.fvu_sampled:8.6f}   {r.fvu_on_images:8.6f}     {r.agreement:8.1%}"
-        f"         {r.accuracy:8.1%}          {r.seconds * 1e3:.2f} ms"
-        for r in rows
-    ]
-    return "\n".join(lines)
-
-
 def run(picture: Path) -> None:
-    """The demo: derive, train, convert, compare, draw."""
-    _require_extra()
+    """The demo: derive, train, convert, compare, read, draw."""
+    require("demo", "matplotlib", "sklearn", purpose="The demo")
     from threadpoolctl import threadpool_limits
-
-    from numeric.demo_picture import draw
 
     clock = _Clock()
     print("1. Derive and prove\n")
@@ -162,18 +147,55 @@ def run(picture: Path) -> None:
         print(_indented(_description(layer, inputs, data)))
         print(f"{clock}\n\n3. Convert: weights, mean and covariance in, polynomial out\n")
         results = list(compare(layer, inputs, data))
-        print(_indented(table([row for _, row in results], accuracy(layer, data))))
-        print(f"{clock}\n\n4. Look\n")
-        quadratic = next(polynomial for polynomial, row in results if row.degree == 2)
-        draw(quadratic, inputs, data.train, data.train_labels, picture)
-    print(f"   {picture}: what the polynomial of degree 2 looks for in each class")
+        of_network = accuracy(layer, data.held_out, data.held_out_labels)
+        print(_indented(table([row for _, row in results], of_network)))
+        print(f"{clock}\n\n4. Read\n")
+        polynomials = {row.degree: polynomial for polynomial, row in results}
+        curves = attacks(layer, polynomials[1], polynomials[2], data)
+        print(_indented(_reading(polynomials[4], curves)))
+        print(f"{clock}\n\n5. Look\n")
+        _draw(polynomials, curves, data, picture)
     print(clock)
 
 
+def _reading(polynomial: RidgePolynomial, curves: dict[str, Float64]) -> str:
+    count = len(curves["network"]) - 1
+    return f"""\
+What each degree explains of the variance of each class's logit, in %, exact:
+
+{variance_table(polynomial)}
+
+Right on held-out images without the first 0 … {count} directions of the linear part, in %:
+
+{attack_table(curves)}
+
+The directions are singular vectors of the linear part (rank {count}), by variance. Along them
+each image is set to the mean image, so that only differences between images go.
+raw: by size instead, and set to 0, mean included, as Belrose & Rigg do; that is weaker here.
+random: {count} directions drawn by chance instead, mean of {DRAWS} draws."""
+
+
+def _draw(polynomials: dict[int, RidgePolynomial], curves: dict[str, Float64], data: Digits, picture: Path) -> None:
+    from numeric.demo_picture import draw_classes, draw_reading
+
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    beside = reading_path(picture)
+    draw_classes(polynomials[2], data.train, data.train_labels, picture)
+    draw_reading(polynomials[4], curves, beside)
+    print(f"   {picture}: what the polynomial of degree 2 looks for in each class")
+    print(f"   {beside}: variance by degree, eigenvalues, attacks")
+
+
+def reading_path(picture: Path) -> Path:
+    """Where the second picture goes: beside the first, with "_reading" added to its name."""
+    return picture.with_stem(f"{picture.stem}_reading")
+
+
 def _description(layer: MLP, inputs: Gaussian, data: Digits) -> str:
-    constant = int(np.sum(np.diag(inputs.cov) == 0))
+    constant = int(np.sum(inputs.std == 0))
+    right = accuracy(layer, data.held_out, data.held_out_labels)
     return (
-        f"network   {layer}, right on {accuracy(layer, data):.1%} of {len(data.held_out)} held-out images\n"
+        f"network   {layer}, right on {right:.1%} of {len(data.held_out)} held-out images\n"
         f"inputs    {inputs} of {len(data.train)} training images;\n"
         f"          {constant} pixels never vary, so the covariance is singular"
     )
@@ -190,17 +212,6 @@ class _Clock:
         return f"{f'({elapsed:.1f} s)':>88}"
 
 
-def _require_extra() -> None:
-    try:
-        import matplotlib as _matplotlib  # noqa: F401
-        import sklearn as _sklearn  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(
-            f'The demo needs {error.name}, which is not installed: pip install "symgauss[demo]", '
-            'or pip install ".[demo]" in a checkout.'
-        ) from None
-
-
 def _indented(text: str) -> str:
     return "\n".join(f"   {line}".rstrip() for line in text.splitlines())
 
@@ -208,13 +219,26 @@ def _indented(text: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m numeric.demo", description=__doc__)
-    parser.add_argument("--picture", type=Path, default=Path("demo.png"), help="where to save it (default: demo.png)")
+    parser.add_argument(
+        "--picture",
+        type=_picture,
+        default=Path("demo.png"),
+        help="where to save the first picture (default: demo.png); the second is put beside it, as demo_reading.png",
+    )
     options: Any = parser.parse_args(arguments)
     try:
         run(options.picture)
     except MissingExtra as error:
         parser.exit(1, f"{error}\n")
     return 0
+
+
+def _picture(text: str) -> Path:
+    try:
+        picture_format(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Path(text)
 
 
 if __name__ == "__main__":

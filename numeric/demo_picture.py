@@ -1,27 +1,25 @@
-"""The demo's picture: for each class, what the polynomial of degree 2 adds up.
+"""The demo's pictures: what the polynomial of degree 2 adds up for each class, and a reading of the one of degree 4.
 
-In standardised pixels z_j = (x_j − m_j)/s_j the polynomial reads c + a·z + zᵀQz, per class. Shown are the
+In standardised pixels z_j = (x_j − m_j)/s_j a polynomial of degree 2 reads c + a·z + zᵀQz, per class. Shown are the
 class's mean image, the linear coefficients a, and the eigenvectors v of Q with the largest and the smallest
 eigenvalue λ, which add λ (v·z)² to the logit. A pixel that never varies has s_j = 0: its coefficients mean
 nothing, and it is left grey.
 """
 
-import os
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numeric.inputs import Gaussian
+from numeric import plots
 from numeric.polynomial import RidgePolynomial
+from numeric.spectral import spectrum
 
 Float64 = NDArray[np.float64]
 
-_SIDE = 8
-_GREY = "0.8"
+# Of the class whose quadratic part is read.
+CLASS = 1
 _CAPTION = (
     "Each logit is  c + a·z + Σ λ (v·z)²,  with pixels standardised over the training images, "
     "z = (pixel − mean)/standard deviation; grey pixels never vary.\n"
@@ -29,31 +27,30 @@ _CAPTION = (
 )
 
 
-@dataclass(frozen=True)
-class Group:
-    """A row of the picture: one image per class on a shared scale."""
+def draw_classes(polynomial: RidgePolynomial, images: Float64, labels: NDArray[Any], path: Path) -> None:
+    """Saves the picture of the polynomial of degree 2."""
+    from matplotlib.figure import Figure
 
-    title: str
-    images: Float64
-    unit: str
-    eigenvalues: Float64 | None = None
-    signed: bool = True
-
-
-def draw(polynomial: RidgePolynomial, inputs: Gaussian, images: Float64, labels: NDArray[Any], path: Path) -> None:
-    """Saves the picture, by renaming a finished file."""
-    std = np.sqrt(np.diag(inputs.cov))
+    inputs = polynomial.inputs
+    std = inputs.std
     about = polynomial.about(inputs.mean)
     means = np.stack([images[labels == label].mean(axis=0) for label in np.unique(labels)])
     standardised = np.divide(means - inputs.mean, std, out=np.zeros_like(means), where=std > 0)
     values, vectors = extreme_eigenvectors(about.quadratic * np.outer(std, std), standardised)
-    groups = [
-        Group("mean image\nof the class", means, "ink", signed=False),
-        Group("linear part\n$a$", about.linear * std, "logit per standard\ndeviation"),
-        Group("quadratic part:\nleading positive $v$", vectors[:, 1], "entry of $v$", values[:, 1]),
-        Group("quadratic part:\nleading negative $v$", vectors[:, 0], "entry of $v$", values[:, 0]),
+    captions = [[f"λ = {value:+.2f}".replace("-", "−") for value in column] for column in values.T]
+    rows = [
+        plots.Row(means, "mean image\nof the class", unit="ink", signed=False),
+        plots.Row(about.linear * std, "linear part\n$a$", unit="logit per standard\ndeviation"),
+        plots.Row(vectors[:, 1], "quadratic part:\nleading positive $v$", captions[1], "entry of $v$"),
+        plots.Row(vectors[:, 0], "quadratic part:\nleading negative $v$", captions[0], "entry of $v$"),
     ]
-    _save(_figure(groups, std == 0), path)
+    figure = Figure(figsize=(12.6, 6.3), layout="constrained")
+    axes = plots.images(rows, titles=[str(label) for label in range(len(means))], mask=std == 0, figure=figure)
+    for ax in axes[0]:
+        ax.title.set(fontsize=14, fontweight="bold")
+    figure.suptitle("A network that reads digits, as its best polynomial of degree 2", fontsize=14)
+    figure.supxlabel(_CAPTION, fontsize=9, color="0.25")
+    plots.save(figure, path, dpi=110)
 
 
 def extreme_eigenvectors(quadratic: Float64, towards: Float64) -> tuple[Float64, Float64]:
@@ -67,49 +64,17 @@ def extreme_eigenvectors(quadratic: Float64, towards: Float64) -> tuple[Float64,
     return values, vectors * signs[:, :, None]
 
 
-def _figure(groups: list[Group], constant: NDArray[np.bool_]) -> Any:
+def draw_reading(polynomial: RidgePolynomial, curves: dict[str, Float64], path: Path) -> None:
+    """Saves the picture of variance by degree, of the eigenvalues of one class, and of attacks."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12.6, 6.3), dpi=110, layout="constrained")
-    axes = figure.subplots(len(groups), len(groups[0].images))
-    for line, group in zip(axes, groups):
-        _draw_row(figure, list(line), group, constant)
-    for label, axis in enumerate(axes[0]):
-        axis.set_title(str(label), fontsize=14, fontweight="bold")
-    figure.suptitle("A network that reads digits, as its best polynomial of degree 2", fontsize=14)
-    figure.supxlabel(_CAPTION, fontsize=9, color="0.25")
-    return figure
-
-
-def _draw_row(figure: Any, axes: list[Any], group: Group, constant: NDArray[np.bool_]) -> None:
-    from matplotlib import colormaps
-
-    if group.signed:
-        limit = float(np.abs(group.images[:, ~constant]).max())
-        scale = {"cmap": colormaps["RdBu_r"].with_extremes(bad=_GREY), "vmin": -limit, "vmax": limit}
-    else:
-        scale = {"cmap": "Greys", "vmin": 0, "vmax": float(group.images.max())}
-    hidden = np.broadcast_to(constant & group.signed, group.images.shape)
-    images = np.ma.masked_array(group.images, hidden).reshape(-1, _SIDE, _SIDE)
-    drawn = [axis.imshow(image, **scale) for axis, image in zip(axes, images)]
-    for label, axis in enumerate(axes):
-        axis.set(xticks=[], yticks=[])
-        if group.eigenvalues is not None:
-            axis.set_xlabel(f"$\\lambda = {group.eigenvalues[label]:+.2f}$", fontsize=10)
-    bar = figure.colorbar(drawn[0], ax=axes, fraction=0.012, pad=0.01, aspect=10, shrink=0.85)
-    bar.set_label(group.unit, fontsize=9)
-    bar.ax.tick_params(labelsize=8)
-    axes[0].set_ylabel(group.title, rotation=0, ha="right", va="center", labelpad=10, fontsize=11)
-
-
-def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            figure.savefig(file, format="png")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    figure = Figure(figsize=(12.6, 3.6), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    plots.variance_by_degree(polynomial, left).set(title="What each degree explains", xlabel="class")
+    plots.spectrum(spectrum(polynomial, CLASS, whitened=True), middle).set_title(
+        f"Eigenvalues of degree 2, class {CLASS}"
+    )
+    plots.attack_curves(list(curves.values()), list(curves), right, chance=1 / polynomial.d_out).set_title(
+        "Without what the linear part looks at"
+    )
+    plots.save(figure, path, dpi=110)

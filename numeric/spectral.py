@@ -14,8 +14,8 @@ both are sums over neurons, with g_k = E σ^(k), c = Cov(y, z), ν = E z:
 Eigenvectors need a metric. In the raw one they are unit vectors of input space. Whitened, x = m + R ξ with R Rᵀ = Σ,
 they are those of Rᵀ A R in ξ, so that an eigenvalue λ carries the variance 2λ² of f_2, and these add up to
 `variance_by_degree`. Either way an eigenvector is returned as the displacement v of x that it stands for, with
-vᵀ A v = λ. (Our derivation: Stein's identity, derivations/stein.md and derivations/gated.md; the use of the
-eigenvectors is that of Belrose & Rigg, arXiv 2502.01032, section 4.)
+vᵀ A v = λ. (Our derivation: derivations/spectra.md; the use of the eigenvectors is that of Belrose & Rigg,
+arXiv 2502.01032, section 4.)
 """
 
 from dataclasses import dataclass
