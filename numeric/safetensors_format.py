@@ -7,7 +7,9 @@
                        where they begin
 
 Written and read here are floating arrays: F16, F32, F64. Readers of the format read what `write` wrote. `read`
-demands more than the format does, so that what it accepts is what was saved: two entries of the metadata are ours,
+demands more than the format does, so that what it accepts is what was saved; `read_tensors` reads the files of
+others, where there may be BF16 too, and tensors of other types that nobody asks for. Two entries of the metadata are
+ours,
 
     checksum           of all names, types, shapes, contents and texts, in whatever order they are
     fortran_order      the names of arrays that were in Fortran order in memory and will be again: matrix products
@@ -28,7 +30,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +42,19 @@ from numeric.blocks import row_blocks
 DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 # Ours are some kilobytes. JSON of a megabyte takes some 30 MB to parse, whatever is in it.
 MAX_HEADER = 2**20
+# That of a model of a hundred thousand tensors.
+MAX_FOREIGN_HEADER = 2**23
 CHECKSUM, FORTRAN_ORDER = "checksum", "fortran_order"
 
 _METADATA = "__metadata__"
 _KEYS = {"dtype", "shape", "data_offsets"}
+# NumPy has no bfloat16: two bytes, the upper half of a float32.
+_BFLOAT16 = "BF16"
+_FOREIGN_DTYPES = {**DTYPES, _BFLOAT16: np.dtype("<u2")}
 # What is written, read and summed at a time: it stays in the cache from one to the next.
 _BLOCK = 2**16
 _AGAIN = "Copy or save it again."
+_ONLY_OURS = "Only files that were written by save can be loaded; nothing is ever unpickled."
 _SIGNATURES = {
     b"PK\x03\x04": "a zip archive, as torch.save and numpy.savez write",
     b"\x80\x02": "a pickle",
@@ -81,7 +89,7 @@ class _Entry:
     """Where an array is, in bytes after the header."""
 
     name: str
-    dtype: np.dtype[Any]
+    code: str
     shape: tuple[int, ...]
     begin: int
     end: int
@@ -194,33 +202,100 @@ def read(
         BrokenFile: a file that is not of this format, is incomplete, has more in it, or was changed since.
         OSError: no such file, a folder, no permission.
     """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        header, start = _header(file, MAX_HEADER, _ONLY_OURS)
+        texts = _texts(header.pop(_METADATA, {}))
+        accept(texts)
+        entries = _in_order([_entry(name, value) for name, value in header.items()], size - start)
+        return texts, _arrays(file, entries, texts)
+
+
+class Described(NamedTuple):
+    """What a file says of a tensor: its dtype as the format calls it, and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def described(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Described]]:
+    """The texts of any safetensors file, and what tensors there are; these are not read.
+
+    Raises:
+        BrokenFile: a file that is not of this format, is incomplete, or has more in it.
+        OSError: no such file, a folder, no permission.
+    """
+    with _opened(path) as file:
+        texts, entries, _ = _foreign(file)
+        return texts, {entry.name: Described(entry.code, entry.shape) for entry in entries}
+
+
+def read_tensors(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """These tensors of any safetensors file, whoever wrote it: float16, float32, float64; BF16 as float32, exactly.
+
+    Nothing is believed that the file says of itself, but unlike in `read` there is no checksum to compare with.
+
+    Raises:
+        BrokenFile: as `described`; a tensor that is not there, or of another dtype.
+        OSError: no such file, a folder, no permission.
+    """
+    with _opened(path) as file:
+        _, entries, start = _foreign(file)
+        there = {entry.name: entry for entry in entries}
+        for name in names:
+            if name not in there:
+                raise broken(f"it has no tensor {name!r}", "one")
+            if there[name].code not in _FOREIGN_DTYPES:
+                raise broken(
+                    f"tensor {name!r} has dtype {_short(there[name].code)}",
+                    "one of " + ", ".join(_FOREIGN_DTYPES),
+                    "Convert it and save it again.",
+                )
+        return {name: _read_tensor(file, start, there[name]) for name in names}
+
+
+def _read_tensor(file: BinaryIO, start: int, entry: _Entry) -> NDArray[Any]:
+    array = np.empty(entry.shape, _FOREIGN_DTYPES[entry.code])
+    file.seek(start + entry.begin)
+    _filled(file, array)
+    if entry.code != _BFLOAT16:
+        return array
+    wide = array.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
+
+
+def _foreign(file: BinaryIO) -> tuple[dict[str, str], list[_Entry], int]:
+    """The texts, where the arrays are, and the position of the first byte after the header."""
+    size = os.fstat(file.fileno()).st_size
+    header, start = _header(file, MAX_FOREIGN_HEADER, "Nothing is ever unpickled.")
+    texts = _texts(header.pop(_METADATA, {}))
+    entries = [_entry(name, value, _FOREIGN_DTYPES, others=True) for name, value in header.items()]
+    return texts, _in_order(entries, size - start), start
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     with naming(path):
         mode = os.stat(path).st_mode
         # A pipe would be waited for; a folder gets the system's own error.
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise broken("it is a device or a pipe", "a file", "Copy it to a file first.")
         with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            header, start = _header(file)
-            texts = _texts(header.pop(_METADATA, {}))
-            accept(texts)
-            entries = [_entry(name, value) for name, value in header.items()]
-            entries.sort(key=lambda entry: (entry.begin, entry.end))
-            _check_layout(entries, size - start)
-            return texts, _arrays(file, entries, texts)
+            yield file
 
 
-def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
+def _header(file: BinaryIO, limit: int, remedy: str) -> tuple[dict[str, Any], int]:
     """The parsed header, and the position of the first byte after it."""
     start = file.read(8)
     if len(start) < 8:
         raise broken(f"it ends after {len(start)} bytes", "8 bytes with the length of a header")
     length = int.from_bytes(start, "little")
-    if length > MAX_HEADER:
+    if length > limit:
         raise broken(
-            f"its first bytes say that {length} bytes of header follow{_looks_like(start)}",
-            f"a safetensors file with at most {MAX_HEADER}",
-            "Only files that were written by save can be loaded; nothing is ever unpickled.",
+            f"its first bytes say that {length} bytes of header follow{looks_like(start)}",
+            f"a safetensors file with at most {limit}",
+            remedy,
         )
     data = file.read(length)
     if len(data) < length:
@@ -234,7 +309,8 @@ def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
     return header, 8 + length
 
 
-def _looks_like(start: bytes) -> str:
+def looks_like(start: bytes) -> str:
+    """What begins with these bytes, in parentheses to go into a message; nothing if that is not known."""
     kinds = [kind for signature, kind in _SIGNATURES.items() if start.startswith(signature)]
     return f" (it looks like {kinds[0]})" if kinds else ""
 
@@ -257,24 +333,25 @@ def _texts(value: Any) -> dict[str, str]:
     return value
 
 
-def _entry(name: str, value: Any) -> _Entry:
+def _entry(name: str, value: Any, known: Mapping[str, np.dtype[Any]] = DTYPES, *, others: bool = False) -> _Entry:
+    """Where a tensor is. With `others` it may have a dtype that is not known, and then any number of bytes."""
     if not isinstance(value, dict) or value.keys() != _KEYS:
         raise broken(f"tensor {name!r} is described by {_short(value)}", "dtype, shape and data_offsets")
     code, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(code, str) or code not in DTYPES:
-        raise broken(f"tensor {name!r} has dtype {_short(code)}", "one of " + ", ".join(DTYPES))
+    if not isinstance(code, str) or not (code in known or others):
+        raise broken(f"tensor {name!r} has dtype {_short(code)}", "one of " + ", ".join(known))
     # 32 axes and 2^63 bytes, empty axes left out, are the most that NumPy can make.
     if not _are_sizes(shape) or len(shape) > 32 or math.prod(max(n, 1) for n in shape) >= 2**59:
         raise broken(f"tensor {name!r} has shape {_short(shape)}", "a list of at most 32 lengths that fit into memory")
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise broken(f"tensor {name!r} has data_offsets {_short(offsets)}", "two integers ≥ 0")
     begin, end = offsets
-    size = math.prod(shape) * DTYPES[code].itemsize
+    size = math.prod(shape) * known[code].itemsize if code in known else max(end - begin, 0)
     if end - begin != size:
         raise broken(
             f"tensor {name!r} takes the bytes from {begin} to {end}", f"{size} bytes for shape {tuple(shape)} of {code}"
         )
-    return _Entry(name, DTYPES[code], tuple(shape), begin, end)
+    return _Entry(name, code, tuple(shape), begin, end)
 
 
 def _are_sizes(value: Any) -> bool:
@@ -286,8 +363,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def _check_layout(entries: list[_Entry], size: int) -> None:
-    """Every byte after the header belongs to exactly one array."""
+def _in_order(entries: list[_Entry], size: int) -> list[_Entry]:
+    """As they are in the file, where every byte after the header belongs to exactly one array."""
+    entries.sort(key=lambda entry: (entry.begin, entry.end))
     position = 0
     for entry in entries:
         if entry.begin != position:
@@ -295,13 +373,14 @@ def _check_layout(entries: list[_Entry], size: int) -> None:
         position = entry.end
     if position != size:
         raise broken(f"it has {size} bytes of data", f"{position}, as its header says")
+    return entries
 
 
 def _arrays(file: BinaryIO, entries: list[_Entry], texts: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     fortran = _fortran_order(texts, {entry.name for entry in entries})
     made: dict[str, tuple[NDArray[Any], int]] = {}
     for entry in entries:
-        array = np.empty(entry.shape, entry.dtype, order="F" if entry.name in fortran else "C")
+        array = np.empty(entry.shape, DTYPES[entry.code], order="F" if entry.name in fortran else "C")
         made[entry.name] = (array, _filled(file, array))
     found, expected = _checksum(texts, made), texts.get(CHECKSUM)
     if found != expected:

@@ -62,7 +62,8 @@ def test_a_document_becomes_a_page() -> None:
     assert "../derivations" not in page
 
 
-def test_the_readme_tells_the_truth() -> None:
+def test_the_readme_tells_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # it saves a file
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "README.md", "README.md", 0)
     assert len(examples.examples) > 10

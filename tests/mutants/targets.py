@@ -14,6 +14,7 @@ FIRST = {
     "numeric/activations.py": ("numeric/test_moments.py", "numeric/test_layers.py"),
     "numeric/blocks.py": ("numeric/test_layers.py", "numeric/test_inputs.py"),
     "numeric/checks.py": ("numeric/test_bad_input.py", "numeric/test_moments.py"),
+    "numeric/cli_errors.py": ("numeric/test_cli.py",),
     "numeric/covariance.py": ("numeric/test_inputs.py",),
     "numeric/dense.py": ("numeric/test_polynomial.py", "numeric/test_bad_input.py"),
     "numeric/jit.py": ("numeric/test_special.py", "numeric/test_moments.py"),

@@ -18,7 +18,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from numeric import safetensors_format
-from numeric.safetensors_format import MAX_HEADER, BrokenFile, broken, naming, read, write
+from numeric.safetensors_format import (
+    MAX_FOREIGN_HEADER,
+    MAX_HEADER,
+    BrokenFile,
+    broken,
+    described,
+    naming,
+    read,
+    read_tensors,
+    write,
+)
 from tests.numeric.safetensors_by_hand import (
     Parts,
     arrays_of,
@@ -502,3 +512,114 @@ def test_files_made_by_hand_are_read(tmp_path: Path) -> None:
     for name, array in ARRAYS.items():
         assert_same_bits(found[name], array)
     refused(tmp_path / "a", put_together(parts, sum_anew=False), re.escape("expected None"))
+
+
+# Files of others
+
+
+def foreign(path: Path, tensors: dict[str, tuple[str, list[int], bytes]], texts: Any = None) -> Path:
+    """A file of these dtypes, shapes and bytes."""
+    header: dict[str, Any] = {} if texts is None else {"__metadata__": texts}
+    payload = b""
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(payload), len(payload) + len(data)]}
+        payload += data
+    path.write_bytes(with_header(json.dumps(header).encode(), payload))
+    return path
+
+
+def refused_by_both(path: Path, match: str) -> None:
+    for reader in (described, lambda path: read_tensors(path, ["a"])):
+        with pytest.raises(BrokenFile, match=match) as caught:
+            reader(path)
+        assert str(caught.value).startswith(f"'{path}': ")
+
+
+def test_tensors_of_others_are_read_when_asked_for(tmp_path: Path) -> None:
+    tensors = {
+        "steps": ("I64", [], struct.pack("<q", 7)),
+        "half": ("F16", [1, 2], np.array([1.5, -0.0], "<f2").tobytes()),
+        "mask": ("F8_E4M3", [3], b"abc"),
+        "single": ("F32", [2], np.array([1 / 3, np.nan], "<f4").tobytes()),
+        "none": ("F64", [0, 2], b""),
+        "bits": ("SOME_DAY", [8], b"x"),
+        "double": ("F64", [], np.array(0.1, "<f8").tobytes()),
+    }
+    path = foreign(tmp_path / "a", tensors, {"format": "pt"})
+    texts, found = described(path)
+    assert texts == {"format": "pt"}
+    assert found == {name: (dtype, tuple(shape)) for name, (dtype, shape, _) in tensors.items()}
+    arrays = read_tensors(path, ["double", "half", "none", "single"])
+    assert list(arrays) == ["double", "half", "none", "single"]
+    for name, array in arrays.items():
+        dtype, shape, data = tensors[name]
+        assert_same_bits(array, np.frombuffer(data, safetensors_format.DTYPES[dtype]).reshape(shape))
+        assert array.flags.writeable
+    assert read_tensors(path, []) == {}
+    for name, message in {
+        "steps": "tensor 'steps' has dtype 'I64'; expected one of F16, F32, F64, BF16. Convert it",
+        "bits": "tensor 'bits' has dtype 'SOME_DAY'; expected one of",
+        "gone": "it has no tensor 'gone'; expected one",
+    }.items():
+        with pytest.raises(BrokenFile, match=re.escape(message)):
+            read_tensors(path, ["double", name])
+
+
+def test_every_bfloat16_is_widened_exactly(tmp_path: Path) -> None:
+    """All 65536 of them: sign, eight bits of exponent and seven of mantissa."""
+    bits = np.arange(2**16, dtype=np.uint16)
+    path = foreign(tmp_path / "a", {"a": ("BF16", [256, 256], bits.astype("<u2").tobytes())})
+    found = read_tensors(path, ["a"])["a"]
+    assert (found.dtype, found.shape) == (np.float32, (256, 256))
+    sign, exponent, mantissa = bits >> 15, (bits >> 7) & 255, (bits & 127).astype(float)
+    ordinary = exponent < 255
+    subnormal = exponent == 0
+    scale = np.ldexp(1.0, np.where(subnormal, -126, exponent.astype(int) - 127))
+    expected = np.where(sign, -1.0, 1.0) * scale * (np.where(subnormal, 0.0, 1.0) + mantissa / 128)
+    np.testing.assert_array_equal(found.reshape(-1)[ordinary], expected[ordinary])
+    assert np.isnan(found.reshape(-1)[~ordinary & (mantissa > 0)]).all()
+    assert np.isinf(found.reshape(-1)[~ordinary & (mantissa == 0)]).all()
+    assert read_tensors(foreign(path, {"a": ("BF16", [], b"\x80\x3f")}), ["a"])["a"] == 1.0
+
+
+def test_our_own_files_are_read_as_those_of_others(path: Path) -> None:
+    assert described(path)[0].items() >= TEXTS.items()
+    for name, array in read_tensors(path, list(ARRAYS)).items():
+        assert_same_bits(array, ARRAYS[name])
+
+
+@pytest.mark.parametrize(
+    ("entry", "match"),
+    [
+        ({"dtype": "F32", "shape": [2], "data_offsets": [0, 9]}, "takes the bytes from 0 to 9; expected 8 bytes"),
+        ({"dtype": "BF16", "shape": [2], "data_offsets": [0, 8]}, "takes the bytes from 0 to 8; expected 4 bytes"),
+        ({"dtype": "I8", "shape": [2], "data_offsets": [8, 0]}, "takes the bytes from 8 to 0; expected 0 bytes"),
+        ({"dtype": 5, "shape": [8], "data_offsets": [0, 8]}, "has dtype 5; expected one of F16, F32, F64, BF16"),
+        ({"dtype": "I8", "shape": [-8], "data_offsets": [0, 8]}, "has shape"),
+        ({"dtype": "I8", "shape": [8], "data_offsets": [1, 8]}, "begins at byte 1; expected 0"),
+        ({"dtype": "I8", "shape": [8], "data_offsets": [0, 7]}, "it has 8 bytes of data; expected 7"),
+        ({"dtype": "I8", "shape": [8]}, "expected dtype, shape and data_offsets"),
+    ],
+)
+def test_files_of_others_must_be_whole_too(entry: dict[str, Any], match: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(with_header(json.dumps({"a": entry}).encode(), bytes(8)))
+    refused_by_both(path, match)
+
+
+def test_files_of_others_may_have_longer_headers(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "a", {"a": ("F64", [1], bytes(8))}, {"long": "x" * MAX_HEADER})
+    assert described(path)[1] == {"a": ("F64", (1,))}
+    refused(path, path.read_bytes(), f"expected a safetensors file with at most {MAX_HEADER}")
+    path.write_bytes(struct.pack("<Q", MAX_FOREIGN_HEADER + 1) + bytes(16))
+    refused_by_both(path, f"at most {MAX_FOREIGN_HEADER}. Nothing is ever unpickled")
+    path.write_bytes(pickle.dumps([1.0, "abc"]))
+    refused_by_both(path, "it looks like a pickle")
+
+
+def test_files_of_others_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="missing"):
+        described(tmp_path / "missing")
+    with pytest.raises(IsADirectoryError):
+        read_tensors(tmp_path, ["a"])
+    refused_by_both(Path("/dev/zero"), "it is a device or a pipe")

@@ -1,5 +1,6 @@
 """python -m symgauss derive …"""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,14 @@ import symgauss as sg
 from symgauss import x
 from symgauss.__main__ import main
 from symgauss.parse import NotAnExpression, expression
+
+
+def run(arguments: list[str]) -> int:
+    """The exit status, also of what argparse refuses."""
+    try:
+        return main(arguments)
+    except SystemExit as stopped:
+        return stopped.code if isinstance(stopped.code, int) else 1
 
 
 def test_derive_prints_formula_mean_coefficients_and_proof(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,13 +62,13 @@ def test_derive_takes_parameters_exactly(value: str, capsys: pytest.CaptureFixtu
     ],
 )
 def test_derive_refuses_with_a_message(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["derive", *arguments])
-    assert stopped.value.code in (1, 2)
+    status = run(["derive", *arguments])
+    assert status == (2 if message == "expected name=number" else 1)
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.out == ""
-    assert len(captured.err.splitlines()) == 1 or "usage:" in captured.err
+    assert captured.err.startswith("symgauss: error: ")
+    assert len(captured.err.splitlines()) == 1
 
 
 def test_derive_says_why_there_is_no_closed_form(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,6 +93,104 @@ def test_derive_prints_latex(capsys: pytest.CaptureFixture[str]) -> None:
     assert "h_{11} & " in capsys.readouterr().out
     assert main(["derive", "silu", "--latex"]) == 0
     assert r"\text{no closed form: " in capsys.readouterr().out
+
+
+def test_derive_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every expression in it is read back as what it stands for."""
+    assert main(["derive", "leaky_relu", "negative_slope=0.2", "--json", "--order", "3"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert (out.count("\n"), err) == (1, "")
+    assert out.isascii()
+    act = sg.activation("leaky_relu", negative_slope=Rational(1, 5))
+    assert found["name"] == "leaky_relu"
+    assert found["parameters"] == {"negative_slope": "1/5"}
+    names = {"mu": sg.mu, "sigma": sg.sigma, "x": x, "Phi": sg.Phi, "phi": sg.phi}
+    assert sympy.sympify(found["formula"], names) == act.formula
+    assert sympy.sympify(found["mean"], names) == sg.gaussian_mean(act)
+    assert [sympy.sympify(h, names) for h in found["hermite_coefficients"]] == list(sg.hermite_coefficients(act, 3))
+    assert found["reason"] is None
+    assert found["evaluation"].startswith("closed form: ")
+    proof = sg.prove_mean(act)
+    assert found["proof"]["status"] == "proved"
+    assert [(step["name"], step["claim"], step["reason"], step["status"]) for step in found["proof"]["steps"]] == [
+        (step.name, step.claim, step.reason, step.status) for step in proof.steps
+    ]
+    assert found["latex"]["formula"] == sympy.latex(act.formula)
+    assert found["latex"]["mean"] == sympy.latex(sg.gaussian_mean(act))
+    assert len(found["latex"]["hermite_coefficients"]) == 4
+
+
+def test_derive_prints_json_without_closed_form(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["derive", "x*tanh(x)", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [found[key] for key in ("mean", "hermite_coefficients", "proof")] == [None, None, None]
+    assert found["latex"] == {"formula": r"x \tanh{\left(x \right)}", "mean": None, "hermite_coefficients": None}
+    assert found["reason"].startswith("tanh(x) is outside ")
+    assert found["evaluation"].startswith("quadrature of fixed cost")
+    assert main(["derive", "x*exp(x**2)", "--json"]) == 1
+    assert "grows like" in capsys.readouterr().err
+
+
+def test_a_mean_of_zero_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["derive", "sin(x) - sin(x)", "--json", "--order", "0"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["mean"], found["hermite_coefficients"], found["latex"]["mean"]) == ("0", ["0"], "0")
+
+
+def test_two_forms_at_once_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["derive", "relu", "--json", "--latex"]) == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_debug_shows_where_an_error_came_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["derive", "reluu", "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback ")
+    assert err.splitlines()[-1].startswith("symgauss: error: There is no activation 'reluu'")
+
+
+def test_an_error_in_symgauss_is_no_refusal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("symgauss.__main__.derivation", broken)
+    assert main(["derive", "relu"]) == 70
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: a bug" in err
+    assert err.splitlines()[-1].startswith("symgauss: this is an error in symgauss itself")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("symgauss.__main__.derivation", interrupted)
+    assert main(["derive", "relu"]) == 130
+
+
+def test_whoever_stops_reading_ends_it_silently() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "symgauss", "derive", "relu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk to write to")
+def test_a_full_disk_is_said() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "symgauss", "derive", "relu"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "symgauss: error: standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize(
