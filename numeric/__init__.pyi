@@ -12,7 +12,7 @@ from numeric.gradients import expected_derivative_gradients, hermite_coefficient
 from numeric.inputs import Gaussian
 from numeric.isserlis import gaussian_moment, gaussian_moments, hermite_master_coefficients, master_coefficients
 from numeric.layers import GLU, MLP
-from numeric.mixtures import GaussianMixture
+from numeric.mixture.inputs import GaussianMixture
 from numeric.moments import AccuracyWarning, expected_derivatives, hermite_coefficients
 from numeric.polynomial import RidgePolynomial
 from numeric.spectral import SingularVectors, Spectrum, linear_part, spectrum, svd

@@ -14,6 +14,8 @@ compared with that of the activation that has the name now.
     activation, activation_formula            its name and σ(x) with parameters by name
     activation_parameters, activation_key     {"negative_slope": 0.2}; of kernels compiled at run time
     covariance, inputs                        identity, diagonal, factor or full; the repr
+    n_components, noise_floor, labels         of a mixture, of which the covariance is full, diag or tied; labels as
+                                              {"dtype": "int64", "values": [0, 1]}
     total_fvu                                 if it was known
 """
 
@@ -38,6 +40,7 @@ from numeric.factored import FactoredPolynomial
 from numeric.gated import GatedPolynomial
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP, Layer
+from numeric.mixture.inputs import GaussianMixture
 from numeric.polynomial import RidgePolynomial
 from numeric.safetensors_format import BrokenFile, broken, naming, read, write
 
@@ -45,8 +48,8 @@ __all__ = ["BrokenFile", "Savable", "Saved", "WrongActivation", "load", "save"]
 
 Float64 = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
-Savable = Layer | Gaussian | FactoredPolynomial | DensePolynomial
-Saved = MLP | GLU | Gaussian | RidgePolynomial | GatedPolynomial | DensePolynomial
+Savable = Layer | Gaussian | GaussianMixture | FactoredPolynomial | DensePolynomial
+Saved = MLP | GLU | Gaussian | GaussianMixture | RidgePolynomial | GatedPolynomial | DensePolynomial
 
 # Counted up when files change so that older versions cannot read them.
 FORMAT_VERSION = 1
@@ -67,7 +70,7 @@ def save(obj: Savable, path: str | os.PathLike[str]) -> None:
     round differently. `fvu` is in the file if it was computed before.
 
     Args:
-        obj: an MLP, a GLU, a Gaussian, or a polynomial.
+        obj: an MLP, a GLU, a Gaussian, a GaussianMixture, or a polynomial.
         path: where to, by any name; by custom it ends in .safetensors.
 
     Raises:
@@ -151,8 +154,8 @@ def _check_type(name: str, value: object, types: tuple[type, ...]) -> None:
 
 # What the texts say
 
-_SIZES = ("degree", "d_in", "n_hidden", "d_out", "dim")
-_STRUCTURE = ("symgauss_format", "kind", *_SIZES, "covariance", "total_fvu")
+_SIZES = ("degree", "d_in", "n_hidden", "d_out", "dim", "n_components")
+_STRUCTURE = ("symgauss_format", "kind", *_SIZES, "covariance", "noise_floor", "labels", "total_fvu")
 
 
 def _structure(obj: Savable, arrays: Collection[str]) -> dict[str, str]:
@@ -163,6 +166,10 @@ def _structure(obj: Savable, arrays: Collection[str]) -> dict[str, str]:
             found[name] = str(getattr(obj, name))
     if isinstance(obj, Gaussian):
         found["covariance"] = _form(obj)
+    if isinstance(obj, GaussianMixture):
+        found |= {"covariance": obj.covariance_type, "noise_floor": repr(obj.noise_floor)}
+        if obj.labels is not None:
+            found["labels"] = _labels_text(obj.labels)
     if isinstance(obj, FactoredPolynomial):
         found["covariance"] = _form(obj.inputs)
         # Asked of the arrays, because another thread may just have computed it.
@@ -346,6 +353,75 @@ def _symmetric(matrix: Float64) -> Float64:
     return matrix
 
 
+def _pack_mixture(mixture: GaussianMixture) -> Arrays:
+    _check_type("mixture", mixture, (GaussianMixture,))
+    arrays: Arrays = {"weights": mixture.weights, "means": mixture.means}
+    packed = [_pack_inputs(component) for component in mixture.components]
+    match mixture.covariance_type:
+        case "full":
+            return arrays | {f"covs.{k}": component["cov"] for k, component in enumerate(packed)}
+        case "diag":
+            return arrays | {"variances": np.stack([component["variances"] for component in packed])}
+        case "tied":
+            return arrays | {"cov": packed[0]["cov"]}
+
+
+def _unpack_mixture(metadata: Mapping[str, str], tensors: _Tensors, _: Activation | None) -> GaussianMixture:
+    # Not by the constructor, which divides by the sum of the weights and adds the noise once more.
+    weights = tensors.doubles("weights", (None,))
+    if weights.min() < 0 or abs(weights.sum() - 1) > 1e-8:
+        raise broken(f"its weights are at least {weights.min()} and sum to {weights.sum()}", "≥ 0, and a sum of 1")
+    means = tensors.doubles("means", (len(weights), None))
+    noise_floor = float(metadata.get("noise_floor", ""))
+    if not 0 <= noise_floor < np.inf:
+        raise broken(f"its noise floor is {noise_floor}", "a finite number ≥ 0")
+    form, labels = metadata.get("covariance"), _labels(metadata.get("labels"))
+    if labels is not None and len(labels) != len(weights):
+        raise broken(f"it has {len(labels)} labels", f"{len(weights)}, one for each component")
+    covariances = _mixture_covariances(form, tensors, *means.shape)
+    return GaussianMixture._from_parts(weights, means, covariances, form, noise_floor, labels)
+
+
+def _mixture_covariances(form: str | None, tensors: _Tensors, n_components: int, dim: int) -> tuple[Covariance, ...]:
+    match form:
+        case "full":
+            matrices = (tensors.doubles(f"covs.{k}", (dim, dim)) for k in range(n_components))
+            return tuple(Full(_frozen(_symmetric(matrix))) for matrix in matrices)
+        case "diag":
+            variances = tensors.doubles("variances", (n_components, dim))
+            if variances.min() < 0:
+                raise broken(f"a variance is {variances.min()}", "variances ≥ 0")
+            return tuple(Diagonal(row) for row in _frozen(variances))
+        case "tied":
+            return (_covariance("full", tensors, dim),)
+        case _:
+            raise broken(f"its entry covariance is {form!r}", "full, diag or tied")
+
+
+# Labels of components: strings are stored without the width of their array, which may be any.
+_LABEL_DTYPES = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "str", "bytes")
+
+
+def _labels_text(labels: NDArray[Any]) -> str:
+    name = {"U": "str", "S": "bytes"}.get(labels.dtype.kind, labels.dtype.name)
+    values = [value.decode("latin-1") for value in labels.tolist()] if name == "bytes" else labels.tolist()
+    return json.dumps({"dtype": name, "values": values})
+
+
+def _labels(text: str | None) -> NDArray[Any] | None:
+    if text is None:
+        return None
+    try:
+        entry = json.loads(text)
+        name, values = entry["dtype"], entry["values"]
+        kind = {"str": str, "bytes": str, "bool": bool}.get(name, int)
+        if name not in _LABEL_DTYPES or not all(type(value) is kind for value in values):
+            raise ValueError
+        return np.array([value.encode("latin-1") for value in values] if name == "bytes" else values, dtype=name)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        raise broken(f"its entry labels is {text[:80]!r}", "a dtype and values of it") from None
+
+
 def _pack_factored(p: FactoredPolynomial) -> Arrays:
     arrays = {f"layer.{name}": array for name, array in _pack_layer(p.layer).items()}
     arrays |= {f"inputs.{name}": array for name, array in _pack_inputs(p.inputs).items()}
@@ -447,6 +523,7 @@ _KINDS = {
         _Kind(MLP, _pack_layer, functools.partial(_unpack_layer, MLP), True),
         _Kind(GLU, _pack_layer, functools.partial(_unpack_layer, GLU), True),
         _Kind(Gaussian, _pack_inputs, _unpack_inputs, False),
+        _Kind(GaussianMixture, _pack_mixture, _unpack_mixture, False),
         _Kind(RidgePolynomial, _pack_factored, functools.partial(_unpack_factored, RidgePolynomial), True),
         _Kind(GatedPolynomial, _pack_factored, functools.partial(_unpack_factored, GatedPolynomial), True),
         _Kind(DensePolynomial, _pack_dense, _unpack_dense, False),

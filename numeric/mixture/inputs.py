@@ -6,6 +6,7 @@ costs it any digits.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from typing import Any, Literal, Self
 
@@ -330,6 +331,12 @@ class GaussianMixture:
     def _shares(self) -> Float64:
         """The weights with which covariances are summed: that of a tied one is taken once."""
         return np.ones(1) if self._covariance_type == "tied" else self._weights
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
+        from numeric import files  # which needs this module
+
+        files.save(self, path)
 
     def __getstate__(self) -> dict[str, Any]:
         # Components are views of what is here, and would bring copies of it.

@@ -23,6 +23,7 @@ from numeric.dense import DensePolynomial
 from numeric.files import BrokenFile, WrongActivation, load, save
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
+from numeric.mixture.inputs import GaussianMixture
 from tests.numeric.problems import GatedProblem, Problem, gated_problems, gated_weights, problems, weights
 from tests.numeric.safetensors_by_hand import Parts, arrays_of, parts_of, put_together, taken_apart
 
@@ -50,6 +51,16 @@ def full() -> Gaussian:
     return Gaussian([0.5, -1.0, 2.0], root @ root.T)
 
 
+def mixture() -> GaussianMixture:
+    """Weights of which the sum is not 1, and noise that must not be added twice."""
+    root = np.random.default_rng(4).standard_normal((3, 3))
+    made = GaussianMixture(np.full(3, 1 / 3), root, [root @ root.T, np.eye(3), np.zeros((3, 3))], noise_floor=0.1)
+    made.weights.flags.writeable = True
+    made.weights[0] += 1e-12
+    made.weights.flags.writeable = False
+    return made
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "MLP": mlp,
     "MLP in half precision": lambda: mlp(dtype=np.float16),
@@ -65,6 +76,14 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "samples": lambda: Gaussian.from_samples(np.random.default_rng(3).standard_normal((7, 3))),
     "rounded": lambda: Gaussian([0.0, 0.0], [[1.0, 1e-10], [1e-10, -1e-9]]),
     "factor": lambda: Gaussian.from_factor([1.0, 0.1], [[0.1], [0.7]]),
+    "mixture": mixture,
+    "diagonal mixture": lambda: GaussianMixture([0.1, 0.9], [[1.0], [0.1]], [[0.3], [0.0]], "diag"),
+    "tied mixture": lambda: GaussianMixture([0.25, 0.75], [[1.0, 0.1], [0.2, 0.0]], np.eye(2), "tied", 1e-3),
+    "single-component mixture": lambda: GaussianMixture([1.0], [[1.0]], [[[2.0]]]),
+    "labelled mixture": lambda: GaussianMixture.from_samples(np.eye(3), ["b", "ä", "b"]),
+    "mixture with numbers": lambda: GaussianMixture.from_samples(np.eye(3), np.array([7, 255, 7], np.uint8), "diag"),
+    "mixture with truths": lambda: GaussianMixture.from_samples(np.eye(3), [True, False, True], "tied"),
+    "mixture with bytes": lambda: GaussianMixture.from_samples(np.eye(3), np.array([b"\xff", b"b", b"b"])),
     "ridge": lambda: nm.approximate(mlp(), full(), 3),
     "ridge of degree 0": lambda: nm.approximate(mlp(), full(), 0),
     "ridge in single precision": lambda: nm.approximate(mlp(dtype=np.float32), Gaussian([0.0, 1.0, 2.0]), 2),
@@ -92,6 +111,9 @@ def contents(obj: Any) -> Iterator[tuple[str, Any]]:
         yield "mean", obj.mean
         yield "form", type(obj.covariance)
         yield from vars(obj.covariance).items()
+    elif isinstance(obj, GaussianMixture):
+        names = ("weights", "means", "covariance_type", "noise_floor", "labels", "components")
+        yield from ((name, getattr(obj, name)) for name in names)
     elif isinstance(obj, DensePolynomial):
         yield "center", obj.center
         yield from ((f"{k}", tensor) for k, tensor in enumerate(obj.coefficients))
@@ -108,7 +130,13 @@ def assert_same(actual: Any, expected: Any) -> None:
         assert actual.tobytes() == expected.tobytes()
         assert actual.flags.f_contiguous == expected.flags.f_contiguous
         assert actual.flags.writeable == expected.flags.writeable
-    elif isinstance(expected, MLP | GLU | Gaussian | DensePolynomial | nm.RidgePolynomial | nm.GatedPolynomial):
+    elif isinstance(expected, tuple):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected):
+            assert_same(one, other)
+    elif isinstance(
+        expected, MLP | GLU | Gaussian | GaussianMixture | DensePolynomial | nm.RidgePolynomial | nm.GatedPolynomial
+    ):
         found, wanted = dict(contents(actual)), dict(contents(expected))
         found.pop("_root", None), wanted.pop("_root", None)
         assert found.keys() == wanted.keys()
@@ -162,7 +190,7 @@ def test_everything_comes_back(example: Any, tmp_path: Path) -> None:
     loaded = saved(example, path)
     assert_same(loaded, example)
     assert os.listdir(tmp_path) == [path.name]
-    if not isinstance(example, Gaussian):
+    if not isinstance(example, Gaussian | GaussianMixture):
         rng = np.random.default_rng(0)
         for x in (rng.standard_normal(loaded.d_in), rng.standard_normal((4, loaded.d_in)).astype(np.float32)):
             assert_same(loaded(x), example(x))
@@ -248,7 +276,7 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
         pass
 
     own = Own(mlp().W_in, None, mlp().W_out)
-    names = "MLP or GLU or Gaussian or RidgePolynomial or GatedPolynomial or DensePolynomial"
+    names = "MLP or GLU or Gaussian or GaussianMixture or RidgePolynomial or GatedPolynomial or DensePolynomial"
     for bad in (3, None, mlp().W_in, Own, own):
         with pytest.raises(TypeError, match=f"obj: expected {names}, got {type(bad).__name__}"):
             save(bad, tmp_path / "a")
@@ -485,6 +513,14 @@ FORGED: list[tuple[str, dict[str, np.ndarray | None], str]] = [
     ("MLP", {"W_in": np.ones(3)}, "W_in: expected shape"),
     ("MLP", {"W_in": np.ones((0, 3))}, "W_in: expected at least one entry"),
     ("MLP", {"b_out": np.ones(())}, "b_out: expected shape"),
+    ("mixture", {"weights": np.array([1.5, -0.5, 0.0])}, "its weights are at least -0.5 and sum to 1.0; expected ≥ 0"),
+    ("mixture", {"weights": np.full(3, 0.5)}, "its weights are at least 0.5 and sum to 1.5"),
+    ("mixture", {"weights": np.array([1.0])}, r"means: expected shape \(1, any\), got \(3, 3\)"),
+    ("mixture", {"covs.1": None}, "it has no tensor 'covs.1'"),
+    ("mixture", {"covs.2": np.eye(3) + np.eye(3, k=1)}, "its covariance is not symmetric"),
+    ("mixture", {"covs.3": np.eye(3)}, "not known: 'covs.3'"),
+    ("diagonal mixture", {"variances": np.array([[1.0], [-1.0]])}, "a variance is -1.0; expected variances ≥ 0"),
+    ("diagonal mixture", {"means": np.array([[1e200], [-1e200]])}, "does not hold a GaussianMixture: means, covs: "),
     ("MLP", {"more": np.ones(3)}, "it has 1 tensors that are not known: 'more'"),
     ("MLP", {"layer.W_in": np.ones(3)}, "not known: 'layer.W_in'"),
     ("MLP", {"W_in": np.ones((5, 4))}, "its entry d_in is '3'; expected '4'"),
@@ -560,6 +596,16 @@ TEXTS: list[tuple[str, dict[str, str | None], str]] = [
     ("full", {"covariance": None}, "its entry covariance is None; expected identity, diagonal"),
     ("full", {"covariance": "diagonal"}, "no tensor 'variances'"),
     ("full", {"covariance": "identity"}, "not known: 'cov'"),
+    ("mixture", {"covariance": "tied"}, "no tensor 'cov'"),
+    ("mixture", {"covariance": None}, "its entry covariance is None; expected full, diag or tied"),
+    ("mixture", {"noise_floor": None}, "it does not hold a GaussianMixture: could not convert"),
+    ("mixture", {"noise_floor": "-1.0"}, "its noise floor is -1.0; expected a finite number ≥ 0"),
+    ("mixture", {"noise_floor": "0.10"}, "its entry noise_floor is '0.10'; expected '0.1'"),
+    ("mixture", {"n_components": "2"}, "its entry n_components is '2'; expected '3'"),
+    ("labelled mixture", {"labels": "{}"}, "its entry labels is '{}'; expected a dtype and values of it"),
+    ("labelled mixture", {"labels": '{"dtype": "object", "values": [1, 2]}'}, "its entry labels is"),
+    ("labelled mixture", {"labels": '{"dtype": "int8", "values": [1, 200]}'}, "its entry labels is"),
+    ("labelled mixture", {"labels": '{"dtype": "str", "values": ["a"]}'}, "it has 1 labels; expected 2, one for each"),
     ("MLP", {"activation": None}, "no entry activation; expected name, formula and parameters"),
     ("MLP", {"activation_formula": None}, "no entry activation_formula"),
     ("MLP", {"activation_parameters": None}, "no entry activation_parameters"),
@@ -608,7 +654,9 @@ def test_a_file_cut_at_any_byte(path: Path) -> None:
 @given(data=st.data())
 def test_random_changes(tmp_path: Path, data: st.DataObject) -> None:
     """With the checksum as it was, and with one that fits what was changed."""
-    name = data.draw(st.sampled_from(["MLP with a parameter", "ridge", "gated", "full", "factor", "dense"]))
+    name = data.draw(
+        st.sampled_from(["MLP with a parameter", "ridge", "gated", "full", "factor", "dense", "labelled mixture"])
+    )
     path = tmp_path / "a"
     original = known(name)
     save(original, path)
@@ -635,11 +683,15 @@ def test_random_changes(tmp_path: Path, data: st.DataObject) -> None:
 def assert_valid(obj: Any) -> None:
     """Finite throughout, and it can be used."""
     for _, value in contents(obj):
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
             assert np.isfinite(value).all()
         elif isinstance(value, MLP | GLU | Gaussian):
             assert_valid(value)
-    if isinstance(obj, Gaussian):
+    if isinstance(obj, GaussianMixture):
+        assert np.isfinite(obj.std).all()
+        for component in obj.components:
+            assert_valid(component)
+    elif isinstance(obj, Gaussian):
         assert obj.project(np.ones((1, obj.dim)))[1][0] >= 0
     else:
         with np.errstate(all="ignore"):

@@ -18,7 +18,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 
 import numeric as nm
 from numeric.covariance import Diagonal, Full
-from numeric.mixtures import GaussianMixture
+from numeric.mixture.inputs import GaussianMixture
 from tests.numeric.problems import assert_close, covariance
 
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
@@ -482,7 +482,9 @@ def test_from_samples_in_chunks_views_and_files(covariance_type: Any, monkeypatc
         assert same(GaussianMixture.from_samples(alike, labels, covariance_type), expected)
     assert same(GaussianMixture.from_samples(X, np.repeat(labels, 2)[::2].tolist(), covariance_type), expected)
     # Chunks in which not all classes occur.
-    monkeypatch.setattr("numeric.mixtures.row_blocks", lambda n, _: (slice(i, min(i + 7, n)) for i in range(0, n, 7)))
+    monkeypatch.setattr(
+        "numeric.mixture.inputs.row_blocks", lambda n, _: (slice(i, min(i + 7, n)) for i in range(0, n, 7))
+    )
     assert_parameters(
         GaussianMixture.from_samples(mapped, labels, covariance_type), by_class(X, labels, covariance_type)
     )

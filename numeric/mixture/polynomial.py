@@ -1,0 +1,136 @@
+"""What the solver returns: the polynomial that is best under a mixture, and how well it was solved for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from numeric.activations import Activation
+from numeric.dense import DensePolynomial
+from numeric.layers import GLU, MLP
+from numeric.mixture.inputs import GaussianMixture
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Info:
+    """How a polynomial was solved for.
+
+    Attributes:
+        iterations: applications of the normal equations.
+        energy_error: (d_out,), a bound on E(p − p*)² in units of the variance of p, p* the best polynomial.
+        seconds: of the solve, without what `Solver` sets up once.
+        converged: whether every `energy_error` is at most the tolerance.
+        degenerate: how many directions the inputs do not vary in; coefficients along them are zero.
+    """
+
+    iterations: int
+    energy_error: Float64
+    seconds: float
+    converged: bool
+    degenerate: int
+
+    def __repr__(self) -> str:
+        worst = float(self.energy_error.max(initial=0.0))
+        ended = "" if self.converged else ", not converged"
+        return (
+            f"Info({self.iterations} iterations, energy error {worst:.0e} of the variance, {self.seconds:.3g} s{ended})"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MixturePolynomial:
+    """The polynomial p of a total degree that minimises E‖f(x) − p(x)‖² under a Gaussian mixture.
+
+    Attributes:
+        layer: f, the layer that p approximates.
+        inputs: the mixture.
+        polynomial: p by its coefficients about the mixture's mean.
+        info: how it was solved for.
+    """
+
+    layer: MLP | GLU
+    inputs: GaussianMixture
+    polynomial: DensePolynomial
+    info: Info
+
+    @property
+    def degree(self) -> int:
+        """n, whether or not the terms of order n vanish."""
+        return self.polynomial.degree
+
+    @property
+    def d_in(self) -> int:
+        """The number of inputs."""
+        return self.polynomial.d_in
+
+    @property
+    def d_out(self) -> int:
+        """The number of outputs."""
+        return self.polynomial.d_out
+
+    @property
+    def activation(self) -> Activation:
+        """The activation σ of the layer."""
+        return self.layer.activation
+
+    @property
+    def center(self) -> Float64:
+        """The mean of the inputs, shape (d_in,)."""
+        return self.inputs.mean
+
+    def __call__(self, x: ArrayLike) -> NDArray[Any]:
+        """p(x) for x of shape (…, d_in): shape (…, d_out), float64. NaN and infinities propagate."""
+        return self.polynomial(x)
+
+    @property
+    def constant(self) -> Float64:
+        """p(0), shape (d_out,)."""
+        return self._about_origin.coefficient(0)
+
+    @property
+    def linear(self) -> Float64:
+        """The coefficients of x, shape (d_out, d_in): the gradient at the origin."""
+        return self._about_origin.coefficient(1)
+
+    @property
+    def quadratic(self) -> Float64:
+        """Q_o of xᵀ Q_o x, shape (d_out, d_in, d_in), symmetric: half the Hessians at the origin."""
+        return self._about_origin.coefficient(2)
+
+    def coefficient(self, k: int) -> Float64:
+        """The symmetric tensors of order k about the origin, shape (d_out,) + (d_in,)·k; zeros above the degree."""
+        return self._about_origin.coefficient(k)
+
+    def about(self, center: ArrayLike) -> DensePolynomial:
+        """The same polynomial by its coefficients about a point: p(x) = Σ_k C_k[(x − center)^{⊗k}]."""
+        return self.polynomial.about(center)
+
+    @cached_property
+    def _about_origin(self) -> DensePolynomial:
+        return self.polynomial.about(np.zeros(self.d_in))
+
+    @property
+    def fvu(self) -> Float64:
+        """The fraction of variance unexplained, E(f_o − p_o)²/Var f_o under the mixture: shape (d_out,), exact.
+
+        0/0 counts as 0: an output that does not vary is approximated perfectly.
+        """
+        return self._unexplained.fvu
+
+    @property
+    def total_fvu(self) -> float:
+        """The fraction for all outputs together: E‖f − p‖² over the sum of the Var f_o."""
+        return self._unexplained.total_fvu
+
+    @cached_property
+    def _unexplained(self):
+        from numeric.mixture.variance import unexplained  # which needs polynomials to be defined
+
+        return unexplained(self.layer, self.inputs, self.polynomial)
+
+    def __repr__(self) -> str:
+        return f"MixturePolynomial(degree={self.degree}, {self.d_in} → {self.d_out}, {self.activation.name})"
