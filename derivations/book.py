@@ -16,7 +16,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
 ORDER = ("heat_equation", "stein", "halflines", "quadrature", "price")
-ORDER += ("isserlis", "master", "ridge", "gated", "variance", "spectra")
+ORDER += ("isserlis", "master", "ridge", "gated", "variance", "mixture", "spectra")
 DERIVATIONS = tuple(ROOT / "derivations" / f"{name}.md" for name in ORDER)
 NOTEBOOKS = tuple(ROOT / "notebooks" / f"{name}.ipynb" for name in ("tour", "reading", "new_activation"))
 

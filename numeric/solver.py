@@ -93,7 +93,7 @@ class Solver:
         dim, features = self.inputs.dim, math.comb(self.inputs.dim + self.degree, self.degree)
         if self.degree > 2 and features > MOST_FEATURES:
             raise ValueError(
-                f"degree: {self.degree} in {dim} variables has {features:,} features, and the explicit normal equations "
+                f"degree: {self.degree} in {dim} variables has {features:,} features; the explicit normal equations "
                 f"take at most {MOST_FEATURES:,}; degree 2 is solved without forming them, and under the Gaussian "
                 "inputs.moment_matched() every degree has a closed form"
             )

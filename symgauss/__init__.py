@@ -25,6 +25,17 @@ from symgauss.pieces import NoClosedForm
 from symgauss.plugins import BrokenPlugin
 from symgauss.proof import prove_mean
 from symgauss.record import Activation, UnknownActivation, activation, activation_names, register
+from symgauss.stein import (
+    g,
+    kappa,
+    neuron_expectations,
+    nu,
+    prove_neuron_expectations,
+    prove_stein,
+    stein_coefficients,
+    v,
+    w,
+)
 from symgauss.symbols import He, Phi, Phi2, mu, mu_1, mu_2, phi, rho, sigma, sigma_1, sigma_2, x
 from symgauss.verdict import Proof, Step
 
@@ -50,29 +61,38 @@ __all__ = [
     "check_growth",
     "compile",
     "expected_derivatives",
+    "g",
     "gaussian_covariance",
     "gaussian_mean",
     "gaussian_moment",
     "hermite_coefficients",
     "hermite_master_coefficients",
     "isserlis_partitions",
+    "kappa",
     "m",
     "m_x",
     "master_coefficients",
     "mu",
     "mu_1",
     "mu_2",
+    "neuron_expectations",
+    "nu",
     "phi",
     "prove_covariance",
     "prove_hermite_master_theorem",
     "prove_master_theorem",
     "prove_mean",
     "prove_moment",
+    "prove_neuron_expectations",
+    "prove_stein",
     "register",
     "rho",
     "sigma",
     "sigma_1",
     "sigma_2",
+    "stein_coefficients",
+    "v",
     "v_x",
+    "w",
     "x",
 ]

@@ -93,7 +93,7 @@ def _grouped(shares: Float64) -> tuple[NDArray[np.intp], tuple[slice, ...]]:
         return np.zeros(0, np.intp), ()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that some groups are empty
-        labels = kmeans2(shares.T, count, minit="++", rng=0)[1]
+        labels = kmeans2(shares.T, shares.T[:: -(-r // count)], minit="matrix")[1]
     order = np.argsort(labels, kind="stable")
     sizes = np.bincount(labels, minlength=count)
     ends = np.cumsum(sizes)
