@@ -13,8 +13,10 @@ from numeric.inputs import Gaussian
 from numeric.isserlis import gaussian_moment, gaussian_moments, hermite_master_coefficients, master_coefficients
 from numeric.layers import GLU, MLP
 from numeric.mixture.inputs import GaussianMixture
+from numeric.mixture.polynomial import MixturePolynomial
 from numeric.moments import AccuracyWarning, expected_derivatives, hermite_coefficients
 from numeric.polynomial import RidgePolynomial
+from numeric.solver import Solver
 from numeric.spectral import SingularVectors, Spectrum, linear_part, spectrum, svd
 
 __all__ = [
@@ -29,9 +31,11 @@ __all__ = [
     "GatedPolynomial",
     "Gaussian",
     "GaussianMixture",
+    "MixturePolynomial",
     "Projection",
     "RidgePolynomial",
     "SingularVectors",
+    "Solver",
     "Spectrum",
     "UnknownActivation",
     "WrongActivation",

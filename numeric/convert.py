@@ -10,6 +10,8 @@ from numeric.factored import Float64
 from numeric.gated import GatedPolynomial
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
+from numeric.mixture.inputs import GaussianMixture
+from numeric.mixture.polynomial import MixturePolynomial
 from numeric.polynomial import RidgePolynomial
 
 
@@ -17,7 +19,11 @@ from numeric.polynomial import RidgePolynomial
 def approximate(layer: MLP, inputs: Gaussian, degree: int = 2) -> RidgePolynomial: ...
 @overload
 def approximate(layer: GLU, inputs: Gaussian, degree: int = 2) -> GatedPolynomial: ...
-def approximate(layer: MLP | GLU, inputs: Gaussian, degree: int = 2) -> RidgePolynomial | GatedPolynomial:
+@overload
+def approximate(layer: MLP | GLU, inputs: GaussianMixture, degree: int = 2) -> MixturePolynomial: ...
+def approximate(
+    layer: MLP | GLU, inputs: Gaussian | GaussianMixture, degree: int = 2
+) -> RidgePolynomial | GatedPolynomial | MixturePolynomial:
     """The polynomial p of total degree ≤ `degree` that minimises E‖f(x) − p(x)‖² for x ~ `inputs`.
 
     For a Gaussian N(m, Σ), any mean and any Σ, singular ones included, the minimiser is the layer itself
@@ -32,8 +38,11 @@ def approximate(layer: MLP | GLU, inputs: Gaussian, degree: int = 2) -> RidgePol
     In a gated layer the same holds with the pair of y and z = u·x + c, and σ(y) z is replaced by a polynomial in
     both, linear in z; `GatedPolynomial` has the formula (our derivation: derivations/gated.md).
 
-    No samples, no linear system, no d² features. The only work that grows is diag(W_in Σ W_inᵀ), and for a
-    gated layer diag(W_gate Σ W_upᵀ).
+    Under a `GaussianMixture` there is no closed form beyond degree 1. The normal equations are solved, exactly up to a
+    small stated error: see `Solver`, which also takes many layers at once.
+
+    Under a Gaussian: no samples, no linear system, no d² features. The only work that grows is diag(W_in Σ W_inᵀ),
+    and for a gated layer diag(W_gate Σ W_upᵀ).
 
     >>> layer = MLP(W_in, b_in, W_out, b_out, activation="gelu")
     >>> approximate(layer, Gaussian.from_samples(X), degree=2)
@@ -41,11 +50,11 @@ def approximate(layer: MLP | GLU, inputs: Gaussian, degree: int = 2) -> RidgePol
 
     Args:
         layer: an MLP or a GLU.
-        inputs: a Gaussian with `inputs.dim == layer.d_in`.
+        inputs: a Gaussian or a GaussianMixture with `inputs.dim == layer.d_in`.
         degree: an integer ≥ 0, of any size.
 
     Raises:
-        ValueError: dimensions that differ, a negative degree.
+        ValueError: dimensions that differ, a negative degree; under a mixture a degree above 2 with too many features.
         TypeError: a degree that is not an integer, something that is not a layer or not a Gaussian.
         OverflowError: preactivations or Hermite coefficients beyond double precision.
 
@@ -53,13 +62,18 @@ def approximate(layer: MLP | GLU, inputs: Gaussian, degree: int = 2) -> RidgePol
     """
     if not isinstance(layer, MLP | GLU):
         raise TypeError(f"layer: expected an MLP or a GLU, got {type(layer).__name__}")
-    if not isinstance(inputs, Gaussian):
+    if not isinstance(inputs, Gaussian | GaussianMixture):
         raise TypeError(
-            f"inputs: expected a Gaussian, got {type(inputs).__name__}; Gaussian.from_samples(X) makes one from data"
+            f"inputs: expected a Gaussian or a GaussianMixture, got {type(inputs).__name__}; Gaussian.from_samples(X) "
+            "makes one from data"
         )
     degree = checks.non_negative_integer("degree", degree)
     if inputs.dim != layer.d_in:
         raise ValueError(f"inputs: expected dim {layer.d_in} to match layer.d_in, got {inputs.dim}")
+    if isinstance(inputs, GaussianMixture):
+        from numeric.solver import Solver  # which needs more than most conversions do
+
+        return Solver(inputs, degree).solve(layer)
     if isinstance(layer, MLP):
         return _ridges(layer, inputs, degree)
     return _gated_ridges(layer, inputs, degree)

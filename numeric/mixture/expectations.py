@@ -61,32 +61,65 @@ def derivatives(layer: MLP | GLU, mean: Float64, std: Float64, order: int) -> Fl
     return g
 
 
+class Outputs:
+    """W_out and b_out in float64; a gated layer without W_out has its neurons as outputs, and no identity is formed."""
+
+    def __init__(self, layer: MLP | GLU) -> None:
+        self.count = layer.d_out
+        self.W = None if layer.W_out is None else layer.W_out.astype(np.float64)
+        self.b = 0.0 if layer.b_out is None else layer.b_out.astype(np.float64)
+
+    def mean(self, values: Float64) -> Float64:
+        """W v + b for values (n,) of the neurons."""
+        return (values if self.W is None else self.W @ values) + self.b
+
+    def sums(self, factors: Float64, rows: Float64) -> Float64:
+        """W diag(factors) rows."""
+        return factors[:, None] * rows if self.W is None else (self.W * factors) @ rows
+
+    def form(self, o: int, factors: Float64, left: Float64, right: Float64) -> Float64:
+        """leftᵀ diag(W_o factors) right."""
+        if self.W is None:
+            return factors[o] * np.outer(left[o], right[o])
+        return left.T @ ((self.W[o] * factors)[:, None] * right)
+
+
 def right_hand_side(layer: MLP | GLU, mixture: GaussianMixture, coordinates: Coordinates, degree: int = 2) -> Float64:
-    """(E f, E[f z], E[f (zzᵀ − I)]/√2), as in `MomentOperator`: (d_out, 1 + r + r²), and less for lower degrees."""
-    r = coordinates.dim
+    """(E f, E[f z], E[f (zzᵀ − I)]/√2), as in `MomentOperator`: (d_out, 1 + r + r²), and less for lower degrees.
+
+    Raises:
+        OverflowError: expectations beyond double precision.
+    """
+    r, out = coordinates.dim, Outputs(layer)
     weights = [np.asarray(V, np.float64) @ coordinates.outward for V, _ in layer.projections]
-    W_out = np.eye(layer.n_hidden) if layer.W_out is None else layer.W_out.astype(np.float64)
-    b_out = np.zeros(layer.d_out) if layer.b_out is None else layer.b_out.astype(np.float64)
-    constant, linear, quadratic = np.zeros(layer.d_out), np.zeros((layer.d_out, r)), np.zeros((layer.d_out, r, r))
+    constant, linear = np.zeros(out.count), np.zeros((out.count, r))
+    quadratic = np.zeros((out.count, r, r) if degree == 2 else (0, r, r))
     components = (mixture.components[k] for k in coordinates.chosen)
     parts = zip(coordinates.weights, coordinates.means, coordinates.covariances, components)
     for pi, mu, C, component in parts:
         of = neurons(layer, component)
         seen = [V @ C for V in weights]
         seen[0][~of.varies] = 0.0
-        e = W_out @ of.mean + b_out
-        gradient = (W_out * of.along) @ seen[0] + ((W_out * of.beside) @ seen[1] if len(of.beside) else 0.0)
+        e = out.mean(of.mean)
+        gradient = out.sums(of.along, seen[0]) + (out.sums(of.beside, seen[1]) if len(of.beside) else 0.0)
         constant += pi * e
         linear += pi * (np.outer(e, mu) + gradient)
         half = gradient + 0.5 * np.outer(e, mu)
-        for o in range(layer.d_out if degree == 2 else 0):
+        for o in range(len(quadratic)):
             matrix = np.outer(half[o], mu)
             if len(of.crossed):
-                matrix += seen[0].T @ ((W_out[o] * of.crossed)[:, None] * seen[1])
-            quadratic[o] += pi * (
-                matrix + matrix.T + e[o] * C + seen[0].T @ ((W_out[o] * of.curved)[:, None] * seen[0])
-            )
+                matrix += out.form(o, of.crossed, seen[0], seen[1])
+            matrix += matrix.T
+            quadratic[o] += pi * (matrix + e[o] * C + out.form(o, of.curved, seen[0], seen[0]))
     if degree < 2:
-        return np.concatenate([constant[:, None], linear], axis=1)[:, : 1 + degree * r]
-    quadratic[:, range(r), range(r)] -= constant[:, None]
-    return np.concatenate([constant[:, None], linear, quadratic.reshape(layer.d_out, -1) / ROOT_2], axis=1)
+        rows = np.concatenate([constant[:, None], linear], axis=1)[:, : 1 + degree * r]
+    else:
+        quadratic[:, range(r), range(r)] -= constant[:, None]
+        rows = np.concatenate([constant[:, None], linear, quadratic.reshape(out.count, -1) / ROOT_2], axis=1)
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise OverflowError(
+            f"layer: what output {int(np.argmin(finite))} has in common with the inputs is beyond double precision; "
+            "scale the inputs or the weights down"
+        )
+    return rows

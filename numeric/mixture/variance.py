@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numeric.convert import approximate
+from numeric.covariance import Covariance
 from numeric.dense import DensePolynomial
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
-from numeric.mixture.expectations import Neurons, neurons
+from numeric.mixture.expectations import Outputs, neurons
 from numeric.mixture.inputs import GaussianMixture
 from numeric.variance import explained
 
@@ -67,33 +68,25 @@ def unexplained(layer: MLP | GLU, mixture: GaussianMixture, p: DensePolynomial) 
 
 def _distance(layer: MLP | GLU, component: Gaussian, p: DensePolynomial) -> tuple[Float64, Float64]:
     """E f and E (q − p)² under one component, q the layer's best quadratic there."""
-    of = neurons(layer, component)
-    W_out = np.eye(layer.n_hidden) if layer.W_out is None else layer.W_out.astype(np.float64)
+    of, out = neurons(layer, component), Outputs(layer)
     weights = [np.asarray(V, np.float64) for V, _ in layer.projections]
     covariance, shift = component.covariance, component.mean - p.center
-    mean = W_out @ of.mean + (0.0 if layer.b_out is None else layer.b_out)
-    gradient = (W_out * of.along) @ weights[0] + ((W_out * of.beside) @ weights[1] if len(of.beside) else 0.0)
-    distance = np.empty(layer.d_out)
+    mean = out.mean(of.mean)
+    gradient = out.sums(of.along, weights[0]) + (out.sums(of.beside, weights[1]) if len(of.beside) else 0.0)
+    linear, distance = p.coefficient(1), np.empty(layer.d_out)
     for o in range(layer.d_out):
-        Q = p.coefficient(2)[o]
-        seen = covariance.against_root(_half_hessian(of, W_out[o], weights) - Q)
-        curved = covariance.against_root(np.ascontiguousarray(seen.T))
-        # the mean of xᵀ Q x about the component's mean is tr QS
-        level = (
-            p.constant[o]
-            + p.linear[o] @ shift
-            + shift @ Q @ shift
-            + np.trace(covariance.against_root(covariance.against_root(Q).T))
-        )
-        slope = covariance.against_root((gradient[o] - p.linear[o] - 2.0 * Q @ shift)[None])
-        distance[o] = (mean[o] - level) ** 2 + (slope**2).sum() + 2.0 * (curved**2).sum()
+        Q = p.coefficient(2)[o] if p.degree == 2 else np.zeros((p.d_in, p.d_in))
+        half = 0.5 * out.form(o, of.curved, weights[0], weights[0])
+        if len(of.crossed):
+            mixed = 0.5 * out.form(o, of.crossed, weights[0], weights[1])
+            half += mixed + mixed.T
+        slope = covariance.against_root((gradient[o] - linear[o] - 2.0 * Q @ shift)[None])
+        # the mean of (x − m)ᵀ Q (x − m) is tr RᵀQR
+        level = p.constant[o] + linear[o] @ shift + shift @ Q @ shift + np.trace(_against_both(covariance, Q))
+        distance[o] = (mean[o] - level) ** 2 + (slope**2).sum() + 2.0 * (_against_both(covariance, half - Q) ** 2).sum()
     return mean, distance
 
 
-def _half_hessian(of: Neurons, out: Float64, weights: list[Float64]) -> Float64:
-    """½ E ∇²f of one output."""
-    matrix = weights[0].T @ ((0.5 * out * of.curved)[:, None] * weights[0])
-    if len(of.crossed):
-        mixed = weights[0].T @ ((0.5 * out * of.crossed)[:, None] * weights[1])
-        matrix += mixed + mixed.T
-    return matrix
+def _against_both(covariance: Covariance, matrix: Float64) -> Float64:
+    """Rᵀ A R for a symmetric A, Σ = R Rᵀ."""
+    return covariance.against_root(np.ascontiguousarray(covariance.against_root(matrix).T))
