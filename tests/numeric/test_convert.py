@@ -92,7 +92,7 @@ def test_every_form_of_covariance_gives_the_same_polynomial() -> None:
 # Against samples
 
 
-@pytest.mark.parametrize(("name", "rank"), [("relu", 12), ("gelu", 5)])
+@pytest.mark.parametrize(("name", "rank"), [pytest.param("relu", 12, marks=pytest.mark.slow), ("gelu", 5)])
 def test_regression_on_samples_in_12_dimensions(name: str, rank: int) -> None:
     rng = np.random.default_rng(12 + rank)
     layer = MLP(*weights(rng, 12, 20, 2, spread=1.0), name)

@@ -24,6 +24,7 @@ from numeric.files import BrokenFile, WrongActivation, load, save
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
 from numeric.mixture.inputs import GaussianMixture
+from numeric.mixture.polynomial import Info
 from tests.numeric.problems import GatedProblem, Problem, gated_problems, gated_weights, problems, weights
 from tests.numeric.safetensors_by_hand import Parts, arrays_of, parts_of, put_together, taken_apart
 
@@ -77,6 +78,9 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "rounded": lambda: Gaussian([0.0, 0.0], [[1.0, 1e-10], [1e-10, -1e-9]]),
     "factor": lambda: Gaussian.from_factor([1.0, 0.1], [[0.1], [0.7]]),
     "mixture": mixture,
+    "under a mixture": lambda: nm.approximate(mlp(), mixture()),
+    "gated under a mixture": lambda: nm.approximate(glu(), mixture(), 1),
+    "cubic under a mixture": lambda: nm.approximate(mlp("gelu"), mixture(), 3),
     "diagonal mixture": lambda: GaussianMixture([0.1, 0.9], [[1.0], [0.1]], [[0.3], [0.0]], "diag"),
     "tied mixture": lambda: GaussianMixture([0.25, 0.75], [[1.0, 0.1], [0.2, 0.0]], np.eye(2), "tied", 1e-3),
     "single-component mixture": lambda: GaussianMixture([1.0], [[1.0]], [[[2.0]]]),
@@ -135,7 +139,16 @@ def assert_same(actual: Any, expected: Any) -> None:
         for one, other in zip(actual, expected):
             assert_same(one, other)
     elif isinstance(
-        expected, MLP | GLU | Gaussian | GaussianMixture | DensePolynomial | nm.RidgePolynomial | nm.GatedPolynomial
+        expected,
+        MLP
+        | GLU
+        | Gaussian
+        | GaussianMixture
+        | DensePolynomial
+        | nm.RidgePolynomial
+        | nm.GatedPolynomial
+        | nm.MixturePolynomial
+        | Info,
     ):
         found, wanted = dict(contents(actual)), dict(contents(expected))
         found.pop("_root", None), wanted.pop("_root", None)
@@ -276,7 +289,8 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
         pass
 
     own = Own(mlp().W_in, None, mlp().W_out)
-    names = "MLP or GLU or Gaussian or GaussianMixture or RidgePolynomial or GatedPolynomial or DensePolynomial"
+    names = "MLP or GLU or Gaussian or GaussianMixture or RidgePolynomial or GatedPolynomial or MixturePolynomial or "
+    names += "DensePolynomial"
     for bad in (3, None, mlp().W_in, Own, own):
         with pytest.raises(TypeError, match=f"obj: expected {names}, got {type(bad).__name__}"):
             save(bad, tmp_path / "a")

@@ -19,14 +19,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import numeric as nm
-from tests.numeric import kinds
+from tests.marks import mostly_slow
 from tests.oracle.arb import precision
 from tests.oracle.definition import PRECISION, hermite_coefficient
 from tests.oracle.definitions import Definition, definition, y
 
-NAMES = nm.activation_names()
+# Gradients are made of what the kernels of test_moments.py give: the fast suite has one of each kind, a kink, Φ, a
+# wave, exponentials that overflow, half-lines, a rule, and one that is integrated.
+FAST = ("relu", "gelu", "sin", "exp", "elu", "silu", "softsign")
+NAMES = mostly_slow(nm.activation_names(), fast=FAST)
 SMOOTH = ("gelu", "sin", "silu", "tanh")
-CHECKED = ("relu", "elu", *SMOOTH)
+CHECKED = mostly_slow(("relu", "elu", *SMOOTH), fast=("relu", "elu", "gelu", "sin", "silu"))
 ORDER = 3
 # The worst met is 3e-15; the kernels themselves are good to a few ε.
 TOLERANCE = 1e-14
@@ -128,7 +131,7 @@ def test_a_sine_wide_against_its_period_is_gone():
             assert np.all(np.abs(gradient) < 1e-300)
 
 
-@pytest.mark.parametrize("name", kinds.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_finite_differences(name):
     mu, s = np.array([0.3, -1.7, 2.2]), np.array([0.9, 1.6, 0.6])
     step = 1e-3
@@ -145,7 +148,7 @@ def test_finite_differences(name):
         assert np.allclose(d_std, difference(0.0, step), rtol=1e-8, atol=1e-9 * size)
 
 
-@pytest.mark.parametrize("name", kinds.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_recursions(name):
     mu, s = np.array([0.4, -1.3, 0.1]), np.array([0.9, 1.7, 0.2])
     k = np.arange(13)
@@ -170,6 +173,9 @@ def test_both_forms_agree_where_they_meet(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=40, deadline=None)
+# At std 3e-157 and mean -1e-196 the derivatives of softsign that order 2 takes all but overflow, and its integrator
+# says that it does not know how good they are; the gradients are numbers all the same.
+@pytest.mark.filterwarnings("ignore:softsign.*were not integrated:numeric.AccuracyWarning")
 @given(mu=st.floats(-1e140, 1e140), log_s=st.floats(-300, 140), order=st.integers(0, 5))
 def test_every_scale_gives_numbers(name, mu, log_s, order):
     s = 10.0**log_s
@@ -208,7 +214,7 @@ def test_squares_beyond_the_range_of_their_coefficients():
     assert np.allclose(d_std, np.transpose([2 * s, 2 * mu, 4 * s]), rtol=1e-15, atol=0)
 
 
-@pytest.mark.parametrize("name", kinds.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("s", [0.0, 1e-310])
 def test_zero_standard_deviation_has_the_gradients_of_the_limit(name, s):
     mu = np.array([-7.3, -0.4, 0.25, 1.7, 9.1])
@@ -237,7 +243,7 @@ def test_zero_standard_deviation_at_a_kink_takes_the_piece_of_the_formula():
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("name", ["relu", "tanh", "softsign"])
+@pytest.mark.parametrize("name", mostly_slow(("relu", "silu", "tanh", "softsign"), fast=("relu", "silu", "softsign")))
 def test_shapes_and_types(function, name):
     rng = np.random.default_rng(3)
     mean, std = rng.normal(size=(4, 1, 3)), rng.uniform(0.1, 2, size=(2, 1))

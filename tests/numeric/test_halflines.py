@@ -26,6 +26,7 @@ from numpy.polynomial.hermite_e import hermeval
 
 from numeric import halflines
 from numeric.special import Phi_phi
+from tests.marks import mostly_slow
 
 EPSILON = 2.0**-52
 ORDER = 8
@@ -188,17 +189,24 @@ def test_the_error_helper_sees_wrong_values(computed, name):
             assert worst(name, changed, k)[1] == (-4.0, 1.0)
 
 
-def test_the_truth_is_the_integral():
+# Integrals in 40 digits take long: the fast suite has one point on either side of v = 0, and few orders.
+SPOTS = mostly_slow(
+    [(1.5, 0.3), (-6.0, 7.5), (-12.0, 12.0), (2.0, 40.0), (-30.0, 3.0)], fast=[(1.5, 0.3), (-30.0, 3.0)]
+)
+
+
+@pytest.mark.parametrize("k", mostly_slow(range(ORDER + 1), fast=(0, 1, 8)))
+@pytest.mark.parametrize("spot", SPOTS)
+def test_the_truth_is_the_integral(spot, k):
     """The recursions that truth is computed by, against the definition, on both sides of v = 0."""
-    for u, a in [(1.5, 0.3), (-6.0, 7.5), (-12.0, 12.0), (2.0, 40.0), (-30.0, 3.0)]:
-        p, r = moments(u, a, ORDER)
-        (small, large), exponent = sizes(u, a, ORDER)
-        for k in range(ORDER + 1):
-            with mp.workdps(40):
-                for value, size, shift in ((p[k], small[k], 0), (r[k], large[k], 1)):
-                    scale = mpf(float(size)) * mpmath.exp(exponent)
-                    assert abs(value - by_integration(u, a, k, shift)) < mpf("1e-20") * scale
-                    assert abs(value + mpf("1e-15") * scale - by_integration(u, a, k, shift)) > mpf("1e-16") * scale
+    u, a = spot
+    p, r = moments(u, a, ORDER)
+    (small, large), exponent = sizes(u, a, ORDER)
+    with mp.workdps(40):
+        for value, size, shift in ((p[k], small[k], 0), (r[k], large[k], 1)):
+            scale, integral = mpf(float(size)) * mpmath.exp(exponent), by_integration(u, a, k, shift)
+            assert abs(value - integral) < mpf("1e-20") * scale
+            assert abs(value + mpf("1e-15") * scale - integral) > mpf("1e-16") * scale
 
 
 def test_the_sizes_are_what_they_claim():
@@ -251,16 +259,24 @@ def _between(u, a):
     return _Phi(u + a) - _Phi(u) if u < 0 else _Phi(-u) - _Phi(-u - a)
 
 
-def narrow_errors(out):
+@functools.cache
+def narrow_truth(i):
+    """Phi_between and half_line_less_one at NARROW[i], and E|λt|."""
+    u, a = (mpf(float(v)) for v in NARROW[i])
+    with mp.workdps(480):
+        step = _between(u, a)
+        less_one = mpmath.exp(a * u + a * a / 2) * _Phi(-u - a) - _Phi(-u)
+    with mp.workdps(60):
+        linear = a * (2 * mpmath.exp(-u * u / 2) / mpmath.sqrt(2 * mpmath.pi) + u * (1 - 2 * _Phi(-u)))
+    return step, less_one, linear
+
+
+def narrow_errors(out, chosen):
     """Errors in ε of Phi_between, relative to itself, and of half_line_less_one, relative to itself and to E|λt|."""
     rows = []
     with mp.workdps(60):
-        for i, (u, a) in enumerate(NARROW):
-            u, a = mpf(float(u)), mpf(a)
-            with mp.workdps(480):
-                step = _between(u, a)
-                less_one = mpmath.exp(a * u + a * a / 2) * _Phi(-u - a) - _Phi(-u)
-            linear = a * (2 * mpmath.exp(-u * u / 2) / mpmath.sqrt(2 * mpmath.pi) + u * (1 - 2 * _Phi(-u)))
+        for i in chosen:
+            step, less_one, linear = narrow_truth(i)
             gaps = [
                 max(abs(mpf(float(out[row, i])) - true) - FLOOR, mpf(0)) for row, true in ((0, step), (1, less_one))
             ]
@@ -277,9 +293,13 @@ def narrow():
     return out
 
 
-def test_narrow_forms_keep_their_error_budget(narrow):
-    u = np.array(NARROW)[:, 0]
-    between, itself, linear = narrow_errors(narrow).T
+# Truth takes 480 digits: the fast suite has every u with one a or two, and every a at many u.
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
+def test_narrow_forms_keep_their_error_budget(narrow, every):
+    chosen = range(0, len(NARROW), every)
+    u = np.array(NARROW)[chosen, 0]
+    assert set(u) == {u for u, _ in NARROW}
+    between, itself, linear = narrow_errors(narrow, chosen).T
     assert between[(u >= -2) & (u <= 2)].max() <= 2.0
     # μ + α E[…] is what elu needs: nothing is lost there, however little of the half-line is left
     assert linear.max() <= 3.0
@@ -294,10 +314,9 @@ def test_nothing_is_left_where_the_exponential_overflows():
 
 
 def test_the_narrow_helper_sees_wrong_values(narrow):
-    u = np.array(NARROW)[:, 0]
-    wrong = narrow_errors(narrow * (1 + 1e-12))
-    assert wrong[u == -0.01].min() > 1000
-    assert wrong[u == 0.01].min() > 1000
+    beside = [i for i, (u, _) in enumerate(NARROW) if abs(u) == 0.01]
+    assert len(beside) == 14
+    assert narrow_errors(narrow * (1 + 1e-12), beside).min() > 1000
 
 
 # --- remainders ------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from numeric.panels import NODES, Panels, density, resolve, series_coefficients
 from numeric.progress import Progress
 from numeric.reduced import Reduced
 from numeric.residuals import LEFT_OUT, TERMS, Factor, Residuals, residuals
+from tests.marks import mostly_slow
 from tests.oracle.arb import precision
 from tests.oracle.definitions import definition
 from tests.oracle.local import BITS
@@ -206,7 +207,10 @@ def moments_of(name: str, mean: Any, std: Any, order: int) -> tuple[np.ndarray, 
     return np.column_stack([out, squares]), panels
 
 
-@pytest.mark.parametrize("name", ["relu", "step", "tanh", "gelu", "elu", "hardtanh", "softsign", "exp"])
+PANELLED = ("relu", "step", "tanh", "gelu", "elu", "hardtanh", "softsign", "exp")
+
+
+@pytest.mark.parametrize("name", mostly_slow(PANELLED, fast=("tanh", "hardtanh", "softsign")))
 def test_panels_integrate_to_rounding(name: str) -> None:
     mean, std = [0.3, -6.0, 0.3, 0.3], [1.0, 1.0, 0.05, 20.0 if name != "exp" else 5.0]
     found, panels = moments_of(name, mean, std, 6)

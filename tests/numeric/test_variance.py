@@ -21,6 +21,7 @@ from numeric.gated import GatedPolynomial
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
 from numeric.variance import Explained, explained
+from tests.marks import mostly_slow
 from tests.numeric.problems import (
     GatedProblem,
     Problem,
@@ -189,12 +190,12 @@ def three(s: float, far: float = 0.0, gated: bool = False) -> Neurons:
     return Neurons(W, b, np.zeros(2), np.eye(2), (U, np.array([0.5, -0.25, 1.0])) if gated else None)
 
 
-@pytest.mark.parametrize("name", [*COMMON, *(pytest.param(name, marks=pytest.mark.slow) for name in RARER)])
+@pytest.mark.parametrize("name", mostly_slow([*COMMON, *RARER], fast=COMMON))
 def test_the_bound_for_every_activation(name: str) -> None:
     assert_in_bounds(three(1.0), name, 2)
 
 
-@pytest.mark.parametrize("name", ["relu", "step", "silu", "tanh"])
+@pytest.mark.parametrize("name", mostly_slow(("relu", "step", "silu", "tanh"), fast=("relu", "silu")))
 def test_the_bound_for_gates(name: str) -> None:
     assert_in_bounds(three(1.0, gated=True), name, 2)
 
@@ -202,9 +203,9 @@ def test_the_bound_for_gates(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "s", "far", "degree"),
     [
-        ("tanh", 0.05, 0.0, 2),
+        pytest.param("tanh", 0.05, 0.0, 2, marks=pytest.mark.slow),
         ("silu", 0.05, 0.0, 4),
-        ("tanh", 20.0, 0.0, 2),
+        pytest.param("tanh", 20.0, 0.0, 2, marks=pytest.mark.slow),
         ("hardtanh", 20.0, 0.0, 4),
         ("gelu", 1.0, 6.0, 4),
         ("relu", 0.25, 4.0, 2),
@@ -215,7 +216,7 @@ def test_the_bound_where_neurons_are_narrow_or_wide_or_kinks_far(name: str, s: f
 
 
 @pytest.mark.parametrize("gated", [False, True])
-@pytest.mark.parametrize("name", ["tanh", "silu"])
+@pytest.mark.parametrize("name", mostly_slow(("tanh", "silu"), fast=("tanh",)))
 def test_the_bound_for_narrow_neurons_beside_wide_ones(name: str, gated: bool) -> None:
     """Two narrow neurons and a wide one, all nearly parallel: series that end, and one that does not."""
     W = np.array([[0.05, 0.0], [-0.05, 0.05 * 2.0**-10], [20.0, 20 * 2.0**-9]])
@@ -223,7 +224,7 @@ def test_the_bound_for_narrow_neurons_beside_wide_ones(name: str, gated: bool) -
     assert_in_bounds(Neurons(W, np.array([0.25, 0.5, 1.0]), np.zeros(2), np.eye(2), up), name, 4)
 
 
-@pytest.mark.parametrize("name", ["hardtanh", "hardswish"])
+@pytest.mark.parametrize("name", mostly_slow(("hardtanh", "hardswish"), fast=("hardswish",)))
 def test_the_bound_where_pieces_are_very_narrow(name: str) -> None:
     """Kinks that are all but one: what is left must not come from differences between them."""
     assert_in_bounds(three(1e5), name, 2)
@@ -241,7 +242,7 @@ def test_the_bound_where_exponentials_are_almost_straight(name: str) -> None:
 
 
 @pytest.mark.parametrize("gated", [False, True])
-@pytest.mark.parametrize("name", ["relu", "step", "tanh"])
+@pytest.mark.parametrize("name", mostly_slow(("relu", "step", "tanh"), fast=("relu",)))
 def test_the_bound_on_a_line(name: str, gated: bool) -> None:
     """One input: all correlations are ±1."""
     up = (np.array([[0.5], [-1.0], [0.75]]), np.array([0.3, -0.2, 1.0])) if gated else None
@@ -250,7 +251,7 @@ def test_the_bound_on_a_line(name: str, gated: bool) -> None:
         assert_in_bounds(neurons, name, degree)
 
 
-@pytest.mark.parametrize("name", ["step", *(pytest.param(name, marks=pytest.mark.slow) for name in ("relu", "silu"))])
+@pytest.mark.parametrize("name", mostly_slow(("step", "relu", "silu"), fast=("step",)))
 def test_the_bound_for_nearly_parallel_neurons(name: str) -> None:
     """1 − ρ from 1e-2 to 1e-13, the means a little different too."""
     angles = np.array([0.0, 0.1, 1e-2, 1e-4, 3e-7])

@@ -60,11 +60,15 @@ def test_scales_of_h_at_random_points(key):
     if sigma.wave is not None:
         mu, s = mu[s < 5], s[s < 5]
     rng = np.random.default_rng(1)
+    # The scales of a whole table take seconds, and no point influences another's.
+    some = rng.choice(mu.size, 80, replace=False)
+    mu, s = mu[some], s[some]
     found = log2_scales(sigma, mu, s, ORDERS)
     possible = np.flatnonzero(found[:, 0] > -1000)
-    for i in rng.choice(possible, 8, replace=False):
+    for i in possible[:8]:
         k = int(rng.integers(ORDERS))
         assert_scale(found[i, k], exact_log2_scale(sigma, float(mu[i]), float(s[i]), k, found[i, k]))
+    assert possible.size >= 8
 
 
 SMOOTH = ["sigmoid", "tanh", "tanhshrink", "softplus", "mish", "gelu_tanh", "softsign"]

@@ -16,6 +16,7 @@ from symgauss.codegen.covariance import Kernel, association, centred, module, pa
 from symgauss.codegen.plan import NoKernel
 from symgauss.codegen.rounding import apart, root, size, steady, with_squares
 from symgauss.symbols import Phi, Phi2, mu_1, mu_2, phi, rho, sigma_1, sigma_2
+from tests.marks import mostly_slow
 from tests.oracle.binormal import by_angle
 
 FOLDER = command.TARGET / "covariance"
@@ -103,7 +104,11 @@ def evaluated(formula, values, parameters):
     return float(formula.xreplace(exact).evalf(30))
 
 
-@pytest.mark.parametrize("name", WITH_FORMULA)
+# Made of the same parts as elu, hardtanh and hardswish, and among the longest.
+LONG = {"celu", "selu", "relu6", "hardsigmoid", "hardshrink", "softshrink"}
+
+
+@pytest.mark.parametrize("name", mostly_slow(WITH_FORMULA, fast=set(WITH_FORMULA) - LONG))
 def test_the_checked_in_text_computes_the_formula(name):
     act = sg.activation(name).symbolic
     names = sorted(p.name for p in act.parameters)

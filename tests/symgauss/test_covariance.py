@@ -104,17 +104,39 @@ correlations = st.fractions(Fraction(-19, 20), Fraction(19, 20), max_denominator
 places = st.tuples(means, stds, means, stds, correlations)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.sampled_from(sorted(FUNCTIONS)), places)
 def test_anywhere(name, place):
+    assert_the_plane_integral(name, place)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(FUNCTIONS)), places)
+def test_at_many_places(name, place):
+    assert_the_plane_integral(name, place)
+
+
+def assert_the_plane_integral(name, place):
     function, cuts = FUNCTIONS[name]
     true, size = plane_integral(function, cuts, function, cuts, place)
     assert_close(value(sg.gaussian_covariance(name), place, 20), true, max(size, VISIBLE), 1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.sampled_from(sorted(FUNCTIONS)), st.sampled_from(sorted(FUNCTIONS)), places)
 def test_two_different_activations(left, right, place):
+    assert_the_plane_integral_of_two(left, right, place)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(FUNCTIONS)), st.sampled_from(sorted(FUNCTIONS)), places)
+def test_many_pairs_of_activations(left, right, place):
+    assert_the_plane_integral_of_two(left, right, place)
+
+
+def assert_the_plane_integral_of_two(left, right, place):
     if {"sin", "cos"} & {left, right} and not {left, right} <= {
         "sin",
         "cos",

@@ -25,6 +25,11 @@ SETTINGS = settings(
 )
 
 
+# Each example is proved, integrated and run as plain Python, for seconds; more of them are slow tests.
+FEW = settings(SETTINGS, max_examples=4)
+SMOOTH, GLUED = (family.filter(lambda e: e.has(x)) for family in (smooth, glued))
+
+
 def text_agrees(expr, place, scope, order=4):
     """h_0 … h_4 and g_0 … g_3, both against the definition."""
     true, size = truth(expr, *place, order)
@@ -45,15 +50,29 @@ def derived_and_right(expr, place):
     text_agrees(expr, place, as_plain_python(compiled))
 
 
-@SETTINGS
-@given(smooth.filter(lambda e: e.has(x)), st.sampled_from(PLACES))
+@FEW
+@given(SMOOTH, st.sampled_from(PLACES))
 def test_sums_and_products(expr, place):
     derived_and_right(expr, place)
 
 
+@pytest.mark.slow
 @SETTINGS
-@given(glued.filter(lambda e: e.has(x)), st.sampled_from(PLACES))
+@given(SMOOTH, st.sampled_from(PLACES))
+def test_many_sums_and_products(expr, place):
+    derived_and_right(expr, place)
+
+
+@FEW
+@given(GLUED, st.sampled_from(PLACES))
 def test_pieces_on_random_intervals(expr, place):
+    derived_and_right(expr, place)
+
+
+@pytest.mark.slow
+@SETTINGS
+@given(GLUED, st.sampled_from(PLACES))
+def test_pieces_on_many_random_intervals(expr, place):
     derived_and_right(expr, place)
 
 

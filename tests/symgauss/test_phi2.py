@@ -76,8 +76,10 @@ def test_values_are_relatively_accurate(place):
     assert_equal(str(Phi2(h, k, r).evalf(20)), by_conditioning(*place, 20), 19)
 
 
-@pytest.mark.parametrize("place", PLACES[:2], ids=str)
-@pytest.mark.parametrize("digits", [15, 50])
+@pytest.mark.parametrize(
+    ("place", "digits"),
+    [(PLACES[0], 15), (PLACES[1], 50), *(pytest.param(PLACES[i], (50, 15)[i], marks=pytest.mark.slow) for i in (0, 1))],
+)
 def test_any_number_of_digits(place, digits):
     h, k, r = map(Rational, place)
     assert_equal(str(Phi2(h, k, r).evalf(digits)), by_conditioning(*place, digits), digits - 1)

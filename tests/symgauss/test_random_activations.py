@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import pytest
 import sympy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -52,9 +53,20 @@ def breakpoints_by_hand(expr):
     return sorted(found | {-c for c in found})
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(activations, places)
 def test_mean_and_proof(expr, place):
+    assert_right_and_proved(expr, place)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(activations, places)
+def test_many_means_and_proofs(expr, place):
+    assert_right_and_proved(expr, place)
+
+
+def assert_right_and_proved(expr, place):
     mean = sg.gaussian_mean(expr)
     assert mean.free_symbols <= {sg.mu, sg.sigma}
     assert not mean.has(sympy.I)
