@@ -25,8 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from numeric import checks
 from numeric.blocks import row_blocks
 from numeric.compare import Data, Function, checked_labels, correct, evaluated
-from numeric.factored import FactoredPolynomial
-from numeric.spectral import linear_part, spectrum, svd
+from numeric.spectral import Polynomial, linear_part, spectrum, svd
 
 Float64 = NDArray[np.float64]
 
@@ -125,9 +124,7 @@ def project_out(x: ArrayLike, directions: ArrayLike, center: ArrayLike | None = 
     return Projection(directions, center)(x)
 
 
-def svd_attack(
-    p: FactoredPolynomial, count: int, whitened: bool = False, center: ArrayLike | None = None
-) -> Projection:
+def svd_attack(p: Polynomial, count: int, whitened: bool = False, center: ArrayLike | None = None) -> Projection:
     """Removes what the linear part of p looks at most.
 
     The linear part is E ∇f, that of degree 1 in the Hermite sense, whatever the degree of p. Its singular value
@@ -159,7 +156,7 @@ def svd_attack(
 
 
 def eigenvector_attack(
-    p: FactoredPolynomial,
+    p: Polynomial,
     output: int | ArrayLike,
     count: int,
     whitened: bool = False,

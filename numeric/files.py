@@ -41,6 +41,7 @@ from numeric.gated import GatedPolynomial
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP, Layer
 from numeric.mixture.inputs import GaussianMixture
+from numeric.mixture.polynomial import Info, MixturePolynomial
 from numeric.polynomial import RidgePolynomial
 from numeric.safetensors_format import BrokenFile, broken, naming, read, write
 
@@ -48,8 +49,8 @@ __all__ = ["BrokenFile", "Savable", "Saved", "WrongActivation", "load", "save"]
 
 Float64 = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
-Savable = Layer | Gaussian | GaussianMixture | FactoredPolynomial | DensePolynomial
-Saved = MLP | GLU | Gaussian | GaussianMixture | RidgePolynomial | GatedPolynomial | DensePolynomial
+Savable = Layer | Gaussian | GaussianMixture | FactoredPolynomial | MixturePolynomial | DensePolynomial
+Saved = MLP | GLU | Gaussian | GaussianMixture | RidgePolynomial | GatedPolynomial | MixturePolynomial | DensePolynomial
 
 # Counted up when files change so that older versions cannot read them.
 FORMAT_VERSION = 1
@@ -155,7 +156,7 @@ def _check_type(name: str, value: object, types: tuple[type, ...]) -> None:
 # What the texts say
 
 _SIZES = ("degree", "d_in", "n_hidden", "d_out", "dim", "n_components")
-_STRUCTURE = ("symgauss_format", "kind", *_SIZES, "covariance", "noise_floor", "labels", "total_fvu")
+_STRUCTURE = ("symgauss_format", "kind", *_SIZES, "covariance", "noise_floor", "labels", "info", "total_fvu")
 
 
 def _structure(obj: Savable, arrays: Collection[str]) -> dict[str, str]:
@@ -166,10 +167,15 @@ def _structure(obj: Savable, arrays: Collection[str]) -> dict[str, str]:
             found[name] = str(getattr(obj, name))
     if isinstance(obj, Gaussian):
         found["covariance"] = _form(obj)
-    if isinstance(obj, GaussianMixture):
-        found |= {"covariance": obj.covariance_type, "noise_floor": repr(obj.noise_floor)}
-        if obj.labels is not None:
-            found["labels"] = _labels_text(obj.labels)
+    mixture = obj.inputs if isinstance(obj, MixturePolynomial) else obj
+    if isinstance(mixture, GaussianMixture):
+        found |= {"covariance": mixture.covariance_type, "noise_floor": repr(mixture.noise_floor)}
+        if mixture.labels is not None:
+            found["labels"] = _labels_text(mixture.labels)
+    if isinstance(obj, MixturePolynomial):
+        found["info"] = _info_text(obj.info)
+        if f"fvu.{_UNEXPLAINED[0]}" in arrays:
+            found["total_fvu"] = repr(obj.total_fvu)
     if isinstance(obj, FactoredPolynomial):
         found["covariance"] = _form(obj.inputs)
         # Asked of the arrays, because another thread may just have computed it.
@@ -185,9 +191,9 @@ def _form(inputs: Gaussian) -> str:
 def _notes(obj: Savable) -> dict[str, str]:
     """What is there for the reader, and the activation."""
     notes = {"summary": repr(obj), "symgauss_version": _version(), "numpy_version": np.__version__}
-    if isinstance(obj, FactoredPolynomial):
+    if isinstance(obj, FactoredPolynomial | MixturePolynomial):
         notes["inputs"] = repr(obj.inputs)
-    if isinstance(obj, Layer | FactoredPolynomial):
+    if isinstance(obj, Layer | FactoredPolynomial | MixturePolynomial):
         act = obj.activation
         notes["activation"] = act.name
         notes["activation_formula"] = act.formula
@@ -398,6 +404,59 @@ def _mixture_covariances(form: str | None, tensors: _Tensors, n_components: int,
             raise broken(f"its entry covariance is {form!r}", "full, diag or tied")
 
 
+def _pack_mixture_polynomial(p: MixturePolynomial) -> Arrays:
+    arrays = {f"layer.{name}": array for name, array in _pack_layer(p.layer).items()}
+    arrays |= {f"inputs.{name}": array for name, array in _pack_mixture(p.inputs).items()}
+    arrays |= {f"polynomial.{name}": array for name, array in _pack_dense(p.polynomial).items()}
+    arrays["energy_error"] = p.info.energy_error
+    known = vars(p).get("_unexplained")
+    if known is not None and all(np.isfinite(getattr(known, name)).all() for name in _UNEXPLAINED):
+        arrays |= {f"fvu.{name}": getattr(known, name) for name in _UNEXPLAINED}
+    return arrays
+
+
+_UNEXPLAINED = ("residual", "total")
+
+
+def _unpack_mixture_polynomial(
+    metadata: Mapping[str, str], tensors: _Tensors, act: Activation | None
+) -> MixturePolynomial:
+    inputs = _unpack_mixture(metadata, tensors.within("inputs."), None)
+    kind = GLU if "layer.W_gate" in tensors else MLP
+    layer = _unpack_layer(kind, metadata, tensors.within("layer."), act)
+    polynomial = _unpack_dense(metadata, tensors.within("polynomial."), None)
+    sizes = (inputs.dim, polynomial.d_in, polynomial.d_out)
+    if sizes != (layer.d_in, layer.d_in, layer.d_out):
+        raise broken(f"its inputs have {sizes[0]} dimensions and its polynomial is {sizes[1]} → {sizes[2]}", f"{layer}")
+    p = MixturePolynomial(layer, inputs, polynomial, _info(metadata.get("info"), tensors, layer.d_out))
+    parts = tensors.within("fvu.")
+    if any(name in parts for name in _UNEXPLAINED):
+        from numeric.mixture.variance import Unexplained  # a later stage than files
+
+        known = [parts.doubles(name, (layer.d_out,)) for name in _UNEXPLAINED]
+        if min(part.min() for part in known) < 0:
+            raise broken("a variance is negative", "variances ≥ 0")
+        vars(p)["_unexplained"] = Unexplained(*known)
+    return p
+
+
+def _info_text(info: Info) -> str:
+    return json.dumps({name: getattr(info, name) for name in _INFO})
+
+
+_INFO = {"iterations": int, "seconds": float, "converged": bool, "degenerate": int}
+
+
+def _info(text: str | None, tensors: _Tensors, d_out: int) -> Info:
+    try:
+        entry = json.loads(text or "")
+        if entry.keys() != _INFO.keys() or any(type(entry[name]) is not kind for name, kind in _INFO.items()):
+            raise ValueError
+    except (ValueError, AttributeError, RecursionError):
+        raise broken(f"its entry info is {(text or '')[:80]!r}", "how it was solved for") from None
+    return Info(energy_error=tensors.doubles("energy_error", (d_out,)), **entry)
+
+
 # Labels of components: strings are stored without the width of their array, which may be any.
 _LABEL_DTYPES = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "str", "bytes")
 
@@ -526,6 +585,7 @@ _KINDS = {
         _Kind(GaussianMixture, _pack_mixture, _unpack_mixture, False),
         _Kind(RidgePolynomial, _pack_factored, functools.partial(_unpack_factored, RidgePolynomial), True),
         _Kind(GatedPolynomial, _pack_factored, functools.partial(_unpack_factored, GatedPolynomial), True),
+        _Kind(MixturePolynomial, _pack_mixture_polynomial, _unpack_mixture_polynomial, True),
         _Kind(DensePolynomial, _pack_dense, _unpack_dense, False),
     )
 }

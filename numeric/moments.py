@@ -140,6 +140,8 @@ def _overflow(act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarr
 
 def _fill(kind: str, act: Activation, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> None:
     order, kernels = rows.shape[1] - 1, act.kernels
+    # Numba compiles a kernel once more for arrays that can be written to, and callers have some of each.
+    mean, std = _read_only(mean), _read_only(std)
     if order <= UNROLLED and kernels.KIND != "integrated":
         unrolled = 2 if order <= 2 else UNROLLED
         buffer = np.empty((unrolled + 1, BLOCK))
@@ -185,6 +187,12 @@ def _pairs(mean: Any, std: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]
         ) from None
     mean, std = (np.ascontiguousarray(np.broadcast_to(a, shape), dtype=np.float64).reshape(-1) for a in arrays)
     return mean, std, shape
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _target(out: np.ndarray | None, shape: tuple[int, ...], *inputs: np.ndarray) -> np.ndarray:

@@ -238,7 +238,9 @@ class Solver:
         coordinates = self._coordinates
         assert coordinates is not None
         T, r = coordinates.inward, coordinates.dim
-        tensors = [rows[:, 0], rows[:, 1 : 1 + r] @ T][: self.degree + 1]
+        tensors = [rows[:, 0]]
+        if self.degree >= 1:
+            tensors.append(rows[:, 1 : 1 + r] @ T)
         if self.degree == 2:
             B = rows[:, 1 + r :].reshape(-1, r, r)
             tensors[0] = tensors[0] - np.trace(B, axis1=1, axis2=2) / ROOT_2

@@ -29,11 +29,13 @@ from numeric import checks
 from numeric.covariance import Covariance, Identity
 from numeric.factored import FactoredPolynomial
 from numeric.gated import GatedPolynomial
+from numeric.mixture.polynomial import MixturePolynomial
 
 Float64 = NDArray[np.float64]
 
 # Up to here a dense eigendecomposition takes less than two seconds and 100 MiB.
 _DENSE = 1500
+Polynomial = FactoredPolynomial | MixturePolynomial
 # Lanczos starts from the same vector every time, so that results can be repeated.
 _SEED = 0
 
@@ -54,13 +56,15 @@ class Spectrum:
     vectors: Float64
     whitened: bool
     complete: bool
-    _quadratic: "QuadraticPart"
+    _quadratic: "QuadraticPart | SolvedQuadraticPart"
 
     @property
     def variance(self) -> Float64:
-        """2λ², the variance of f_2 along each eigenvector, shape (k,); ValueError in the raw metric."""
+        """2λ², the variance of f_2 along each eigenvector, (k,); ValueError in the raw metric and under a mixture."""
         if not self.whitened:
             raise ValueError("variance: eigenvalues carry variance only in whitened inputs; pass whitened=True")
+        if isinstance(self._quadratic, SolvedQuadraticPart):
+            raise ValueError("variance: under a mixture the squares along different eigenvectors are correlated")
         return 2.0 * self.values**2
 
     def neurons(self, index: int, count: int = 10) -> tuple[NDArray[np.intp], Float64]:
@@ -132,7 +136,33 @@ class QuadraticPart:
         return along * y**2 + (2.0 * across * y * (self._matrices[1] @ v) if len(across) else 0.0)
 
 
-def linear_part(p: FactoredPolynomial, whitened: bool = False) -> Float64:
+@dataclass(frozen=True, eq=False)
+class SolvedQuadraticPart:
+    """A = ½ E ∇²p of one direction in output space, of a quadratic under a mixture."""
+
+    polynomial: MixturePolynomial
+    direction: Float64
+
+    @cached_property
+    def _matrix(self) -> Float64:
+        return np.tensordot(self.direction, self.polynomial.polynomial.coefficient(2), 1)
+
+    def __call__(self, v: Float64) -> Float64:
+        """A v."""
+        return self._matrix @ v
+
+    def dense(self) -> Float64:
+        """A, shape (d, d)."""
+        return self._matrix
+
+    def contributions(self, v: Float64) -> Float64:  # noqa: ARG002
+        raise ValueError(
+            "neurons: under a mixture the best quadratic of a layer is not a sum over neurons along their own "
+            "directions; convert under inputs.moment_matched() to see neurons"
+        )
+
+
+def linear_part(p: Polynomial, whitened: bool = False) -> Float64:
     """E ∇f for every output, shape (d_out, d); times R when whitened: the part of degree 1 is row · (x − m).
 
     Args:
@@ -144,6 +174,10 @@ def linear_part(p: FactoredPolynomial, whitened: bool = False) -> Float64:
         ValueError: a polynomial of degree 0.
     """
     _require_degree(p, 1)
+    covariance = _total(p)
+    if isinstance(p, MixturePolynomial):
+        solved = p.polynomial.coefficient(1)  # about the mean
+        return covariance.against_root(solved) if whitened else solved.copy()
     g = p._derivatives
     rows = [g[:, 1], g[:, 0]]
     if isinstance(p, GatedPolynomial):
@@ -152,7 +186,7 @@ def linear_part(p: FactoredPolynomial, whitened: bool = False) -> Float64:
         (row[:, None] * V if p.W_out is None else (p.W_out * row) @ V.astype(np.float64))
         for row, V in zip(rows, p._matrices)
     )
-    return p.inputs.covariance.against_root(np.asarray(linear)) if whitened else np.asarray(linear)
+    return covariance.against_root(np.asarray(linear)) if whitened else np.asarray(linear)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -174,7 +208,7 @@ class SingularVectors:
         return f"SingularVectors({', '.join(f'{value:.4g}' for value in self.values[:6])}{more})"
 
 
-def svd(p: FactoredPolynomial, count: int | None = None, whitened: bool = False) -> SingularVectors:
+def svd(p: Polynomial, count: int | None = None, whitened: bool = False) -> SingularVectors:
     """The singular value decomposition of the linear part of p.
 
     Args:
@@ -188,13 +222,11 @@ def svd(p: FactoredPolynomial, count: int | None = None, whitened: bool = False)
     linear = linear_part(p, whitened)
     count = _count(count, min(linear.shape), "singular values")
     left, values, right = np.linalg.svd(linear, full_matrices=False)
-    vectors = p.inputs.covariance.coloured(right[:count]) if whitened else right[:count]
+    vectors = _total(p).coloured(right[:count]) if whitened else right[:count]
     return SingularVectors(values[:count], vectors, left.T[:count])
 
 
-def spectrum(
-    p: FactoredPolynomial, output: int | ArrayLike, count: int | None = None, whitened: bool = False
-) -> Spectrum:
+def spectrum(p: Polynomial, output: int | ArrayLike, count: int | None = None, whitened: bool = False) -> Spectrum:
     """Eigenvalues and eigenvectors of the degree-2 part of one output, the largest in size first.
 
     Dense for small d; for large d, or few eigenvalues, by Lanczos' method on the factored form: no d×d matrix.
@@ -210,8 +242,9 @@ def spectrum(
         TypeError: something that is neither an integer nor numbers.
     """
     _require_degree(p, 2)
-    part = QuadraticPart(p, _direction(p, output))
-    metric = p.inputs.covariance if whitened else Identity(p.d_in)
+    kind = SolvedQuadraticPart if isinstance(p, MixturePolynomial) else QuadraticPart
+    part = kind(p, _direction(p, output))  # type: ignore[arg-type]
+    metric = _total(p) if whitened else Identity(p.d_in)
     count = _count(count, metric.rank, "eigenvalues", default=metric.rank if p.d_in <= _DENSE else min(10, metric.rank))
     if p.d_in <= _DENSE:
         # Rᵀ A R, from the left and from the right
@@ -222,7 +255,13 @@ def spectrum(
     return Spectrum(values[order], metric.coloured(vectors[:, order].T), whitened, count == metric.rank, part)
 
 
-def _lanczos(part: QuadraticPart, metric: Covariance, count: int) -> tuple[Float64, Float64]:
+def _total(p: Polynomial) -> Covariance:
+    """Σ of the inputs, of a mixture the total one."""
+    inputs = p.inputs.moment_matched() if isinstance(p, MixturePolynomial) else p.inputs
+    return inputs.covariance
+
+
+def _lanczos(part: QuadraticPart | SolvedQuadraticPart, metric: Covariance, count: int) -> tuple[Float64, Float64]:
     # here, because importing it takes longer than all of this package
     from scipy.sparse.linalg import LinearOperator, eigsh
 
@@ -236,7 +275,7 @@ def _lanczos(part: QuadraticPart, metric: Covariance, count: int) -> tuple[Float
     return eigsh(operator, k=count, which="LM", v0=start)
 
 
-def _direction(p: FactoredPolynomial, output: int | ArrayLike) -> Float64:
+def _direction(p: Polynomial, output: int | ArrayLike) -> Float64:
     if isinstance(output, (int, np.integer)) and not isinstance(output, bool):
         if not -p.d_out <= output < p.d_out:
             raise ValueError(f"output: expected 0 … {p.d_out - 1}, or a direction ({p.d_out},), got {output}")
@@ -246,9 +285,14 @@ def _direction(p: FactoredPolynomial, output: int | ArrayLike) -> Float64:
     return checks.real_array("output", output, (p.d_out,)).astype(np.float64)
 
 
-def _require_degree(p: FactoredPolynomial, degree: int) -> None:
-    if not isinstance(p, FactoredPolynomial):
+def _require_degree(p: Polynomial, degree: int) -> None:
+    if not isinstance(p, Polynomial):
         raise TypeError(f"p: expected what numeric.approximate returned, got {type(p).__name__}")
+    if isinstance(p, MixturePolynomial) and p.degree > 2:
+        raise ValueError(
+            f"p: expected a degree of at most 2, because under a mixture higher ones do not keep the parts of degree 1 "
+            f"and 2, got {p.degree}; convert with degree=2"
+        )
     if p.degree < degree:
         part = "linear" if degree == 1 else "quadratic"
         raise ValueError(f"p: degree {p.degree} has no {part} part; convert with degree={degree} or more")

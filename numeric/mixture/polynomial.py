@@ -1,5 +1,6 @@
 """What the solver returns: the polynomial that is best under a mixture, and how well it was solved for."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -73,6 +74,11 @@ class MixturePolynomial:
         return self.polynomial.d_out
 
     @property
+    def n_hidden(self) -> int:
+        """The number of neurons of the layer."""
+        return self.layer.n_hidden
+
+    @property
     def activation(self) -> Activation:
         """The activation σ of the layer."""
         return self.layer.activation
@@ -81,6 +87,11 @@ class MixturePolynomial:
     def center(self) -> Float64:
         """The mean of the inputs, shape (d_in,)."""
         return self.inputs.mean
+
+    @property
+    def spread(self) -> Float64:
+        """The standard deviations of the inputs, shape (d_in,)."""
+        return self.inputs.std
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """p(x) for x of shape (…, d_in): shape (…, d_out), float64. NaN and infinities propagate."""
@@ -126,11 +137,27 @@ class MixturePolynomial:
         """The fraction for all outputs together: E‖f − p‖² over the sum of the Var f_o."""
         return self._unexplained.total_fvu
 
+    @property
+    def variance_by_degree(self) -> Float64:
+        """What the best polynomials of degree 1, …, n explain beyond that of the degree before, (degree, d_out).
+
+        Absolute; with the variance left unexplained they add up to Var f_o. Each costs a solve of its own degree.
+        """
+        from numeric.mixture.variance import by_degree
+
+        return by_degree(self)
+
     @cached_property
     def _unexplained(self):
         from numeric.mixture.variance import unexplained  # which needs polynomials to be defined
 
         return unexplained(self.layer, self.inputs, self.polynomial)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
+        from numeric import files  # which needs this module
+
+        files.save(self, path)
 
     def __repr__(self) -> str:
         return f"MixturePolynomial(degree={self.degree}, {self.d_in} → {self.d_out}, {self.activation.name})"

@@ -1,17 +1,18 @@
-"""The exact variance that a quadratic leaves of a layer under a mixture.
+"""The exact variance that a polynomial leaves of a layer under a mixture.
 
 Under one component let q be the layer's own best quadratic there. What q leaves is orthogonal to every quadratic,
 so that
 
     E_k (f − p)² = E_k (f − q)² + E_k (q − p)²,
 
-the first term exact as for a single Gaussian (`numeric.variance`), the second the mean square of a quadratic: with
-mean e, gradient g and Hessian H in expectation, E_k (q − p)² = e² + gᵀ S g + ½ tr(S H S H). Nothing cancels: small
-residuals keep their digits. Likewise Var f = Σ_k π_k [Var_k f + (E_k f − E f)²]. (Our derivation:
+the first term exact as for a single Gaussian (`numeric.variance`), the second the mean square of a polynomial: of a
+quadratic with mean e, gradient g and Hessian H in expectation, E_k (q − p)² = e² + gᵀ S g + ½ tr(S H S H). Nothing
+cancels: small residuals keep their digits. Likewise Var f = Σ_k π_k [Var_k f + (E_k f − E f)²]. (Our derivation:
 derivations/mixture.md.)
 """
 
 from dataclasses import dataclass
+from math import factorial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
 from numeric.mixture.expectations import Outputs, neurons
 from numeric.mixture.inputs import GaussianMixture
+from numeric.mixture.polynomial import MixturePolynomial
 from numeric.variance import explained
 
 Float64 = NDArray[np.float64]
@@ -48,7 +50,7 @@ class Unexplained:
 
 
 def unexplained(layer: MLP | GLU, mixture: GaussianMixture, p: DensePolynomial) -> Unexplained:
-    """What a polynomial of degree ≤ 2 leaves of a layer, and all there is.
+    """What a polynomial leaves of a layer, and all there is.
 
     Args:
         p: about the mean of the mixture.
@@ -56,18 +58,29 @@ def unexplained(layer: MLP | GLU, mixture: GaussianMixture, p: DensePolynomial) 
     chosen = np.flatnonzero(mixture.weights)
     residual, within = np.zeros(layer.d_out), np.zeros(layer.d_out)
     means = np.empty((len(chosen), layer.d_out))
-    for k, number in enumerate(chosen):
+    distance = _distance if p.degree <= 2 else _distance_of_tensors
+    for k, number in enumerate(chosen.tolist()):
         component, weight = mixture.components[number], mixture.weights[number]
-        own = explained(approximate(layer, component, 2))
-        means[k], distance = _distance(layer, component, p)
-        residual += weight * (own.residual + distance)
+        own = explained(approximate(layer, component, max(p.degree, 2)))
+        means[k] = Outputs(layer).mean(neurons(layer, component).mean)
+        residual += weight * (own.residual + distance(layer, component, p))
         within += weight * own.total
     weights = mixture.weights[chosen]
     return Unexplained(residual, within + weights @ (means - weights @ means) ** 2)
 
 
-def _distance(layer: MLP | GLU, component: Gaussian, p: DensePolynomial) -> tuple[Float64, Float64]:
-    """E f and E (q − p)² under one component, q the layer's best quadratic there."""
+def by_degree(p: MixturePolynomial) -> Float64:
+    """What the best polynomials of degree 1, …, n explain beyond that of the degree before, (n, d_out)."""
+    if p.degree == 0:
+        return np.zeros((0, p.d_out))
+    left = [p._unexplained.total]
+    left += [approximate(p.layer, p.inputs, degree)._unexplained.residual for degree in range(1, p.degree)]
+    left += [p._unexplained.residual]
+    return np.maximum(-np.diff(left, axis=0), 0.0)
+
+
+def _distance(layer: MLP | GLU, component: Gaussian, p: DensePolynomial) -> Float64:
+    """E (q − p)² under one component, q the layer's best quadratic there; p of degree ≤ 2."""
     of, out = neurons(layer, component), Outputs(layer)
     weights = [np.asarray(V, np.float64) for V, _ in layer.projections]
     covariance, shift = component.covariance, component.mean - p.center
@@ -84,7 +97,36 @@ def _distance(layer: MLP | GLU, component: Gaussian, p: DensePolynomial) -> tupl
         # the mean of (x − m)ᵀ Q (x − m) is tr RᵀQR
         level = p.constant[o] + linear[o] @ shift + shift @ Q @ shift + np.trace(_against_both(covariance, Q))
         distance[o] = (mean[o] - level) ** 2 + (slope**2).sum() + 2.0 * (_against_both(covariance, half - Q) ** 2).sum()
-    return mean, distance
+    return distance
+
+
+def _distance_of_tensors(layer: MLP | GLU, component: Gaussian, p: DensePolynomial) -> Float64:
+    """The same for any degree n, where all coefficients are few: Σ_j j! |H_j|² with H_j the Hermite part of degree j.
+
+    About the component's mean, with every axis of the tensors C_j turned to ξ, x = m + R ξ:
+    H_j = Σ_l (j + 2l)!/(j! l! 2^l) C_{j+2l} with l pairs of axes contracted.
+    """
+    q, about = approximate(layer, component, p.degree).about(component.mean), p.about(component.mean)
+    tensors = [_turned(a - b, component.covariance) for a, b in zip(q.coefficients, about.coefficients)]
+    total = np.zeros(p.d_out)
+    for j in range(len(tensors)):
+        part = np.zeros_like(tensors[j])
+        for pairs in range((len(tensors) - 1 - j) // 2 + 1):
+            order = j + 2 * pairs
+            contracted = tensors[order]
+            for _ in range(pairs):
+                contracted = np.trace(contracted, axis1=-2, axis2=-1)
+            part += factorial(order) / (factorial(j) * factorial(pairs) * 2**pairs) * contracted
+        total += factorial(j) * (part.reshape(p.d_out, -1) ** 2).sum(axis=1)
+    return total
+
+
+def _turned(tensor: Float64, covariance: Covariance) -> Float64:
+    """C R ⊗ … ⊗ R: every axis but the first against the root of the covariance."""
+    for axis in range(1, tensor.ndim):
+        last = np.moveaxis(tensor, axis, -1)
+        tensor = np.moveaxis(covariance.against_root(np.ascontiguousarray(last)), -1, axis)
+    return tensor
 
 
 def _against_both(covariance: Covariance, matrix: Float64) -> Float64:
