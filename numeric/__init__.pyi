@@ -13,9 +13,10 @@ from numeric.inputs import Gaussian
 from numeric.isserlis import gaussian_moment, gaussian_moments, hermite_master_coefficients, master_coefficients
 from numeric.layers import GLU, MLP
 from numeric.mixture.inputs import GaussianMixture
-from numeric.mixture.polynomial import MixturePolynomial
+from numeric.mixture.polynomial import SolvedPolynomial
 from numeric.moments import AccuracyWarning, expected_derivatives, hermite_coefficients
 from numeric.polynomial import RidgePolynomial
+from numeric.samples import Samples
 from numeric.solver import Solver
 from numeric.spectral import SingularVectors, Spectrum, linear_part, spectrum, svd
 
@@ -31,10 +32,11 @@ __all__ = [
     "GatedPolynomial",
     "Gaussian",
     "GaussianMixture",
-    "MixturePolynomial",
     "Projection",
     "RidgePolynomial",
+    "Samples",
     "SingularVectors",
+    "SolvedPolynomial",
     "Solver",
     "Spectrum",
     "UnknownActivation",

@@ -11,8 +11,9 @@ from numeric.gated import GatedPolynomial
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
 from numeric.mixture.inputs import GaussianMixture
-from numeric.mixture.polynomial import MixturePolynomial
+from numeric.mixture.polynomial import SolvedPolynomial
 from numeric.polynomial import RidgePolynomial
+from numeric.samples import Samples
 
 
 @overload
@@ -20,10 +21,10 @@ def approximate(layer: MLP, inputs: Gaussian, degree: int = 2) -> RidgePolynomia
 @overload
 def approximate(layer: GLU, inputs: Gaussian, degree: int = 2) -> GatedPolynomial: ...
 @overload
-def approximate(layer: MLP | GLU, inputs: GaussianMixture, degree: int = 2) -> MixturePolynomial: ...
+def approximate(layer: MLP | GLU, inputs: GaussianMixture | Samples, degree: int = 2) -> SolvedPolynomial: ...
 def approximate(
-    layer: MLP | GLU, inputs: Gaussian | GaussianMixture, degree: int = 2
-) -> RidgePolynomial | GatedPolynomial | MixturePolynomial:
+    layer: MLP | GLU, inputs: Gaussian | GaussianMixture | Samples, degree: int = 2
+) -> RidgePolynomial | GatedPolynomial | SolvedPolynomial:
     """The polynomial p of total degree ≤ `degree` that minimises E‖f(x) − p(x)‖² for x ~ `inputs`.
 
     For a Gaussian N(m, Σ), any mean and any Σ, singular ones included, the minimiser is the layer itself
@@ -38,8 +39,8 @@ def approximate(
     In a gated layer the same holds with the pair of y and z = u·x + c, and σ(y) z is replaced by a polynomial in
     both, linear in z; `GatedPolynomial` has the formula (our derivation: derivations/gated.md).
 
-    Under a `GaussianMixture` there is no closed form beyond degree 1. The normal equations are solved, exactly up to a
-    small stated error: see `Solver`, which also takes many layers at once.
+    Under a `GaussianMixture`, and on data (`Samples`), there is no closed form of degree 2. The normal equations are
+    solved, exactly up to a small stated error: see `Solver`, which also takes many layers at once.
 
     Under a Gaussian: no samples, no linear system, no d² features. The only work that grows is diag(W_in Σ W_inᵀ),
     and for a gated layer diag(W_gate Σ W_upᵀ).
@@ -50,7 +51,7 @@ def approximate(
 
     Args:
         layer: an MLP or a GLU.
-        inputs: a Gaussian or a GaussianMixture with `inputs.dim == layer.d_in`.
+        inputs: a Gaussian, a GaussianMixture or Samples with `inputs.dim == layer.d_in`.
         degree: an integer ≥ 0, of any size.
 
     Raises:
@@ -62,15 +63,15 @@ def approximate(
     """
     if not isinstance(layer, MLP | GLU):
         raise TypeError(f"layer: expected an MLP or a GLU, got {type(layer).__name__}")
-    if not isinstance(inputs, Gaussian | GaussianMixture):
+    if not isinstance(inputs, Gaussian | GaussianMixture | Samples):
         raise TypeError(
-            f"inputs: expected a Gaussian or a GaussianMixture, got {type(inputs).__name__}; Gaussian.from_samples(X) "
-            "makes one from data"
+            f"inputs: expected a Gaussian, a GaussianMixture or Samples, got {type(inputs).__name__}; Samples(X) are "
+            "data themselves, Gaussian.from_samples(X) has their mean and covariance"
         )
     degree = checks.non_negative_integer("degree", degree)
     if inputs.dim != layer.d_in:
         raise ValueError(f"inputs: expected dim {layer.d_in} to match layer.d_in, got {inputs.dim}")
-    if isinstance(inputs, GaussianMixture):
+    if isinstance(inputs, GaussianMixture | Samples):
         from numeric.solver import Solver  # which needs more than most conversions do
 
         return Solver(inputs, degree).solve(layer)

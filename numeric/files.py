@@ -41,7 +41,7 @@ from numeric.gated import GatedPolynomial
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP, Layer
 from numeric.mixture.inputs import GaussianMixture
-from numeric.mixture.polynomial import Info, MixturePolynomial
+from numeric.mixture.polynomial import Info, SolvedPolynomial
 from numeric.polynomial import RidgePolynomial
 from numeric.safetensors_format import BrokenFile, broken, naming, read, write
 
@@ -49,8 +49,8 @@ __all__ = ["BrokenFile", "Savable", "Saved", "WrongActivation", "load", "save"]
 
 Float64 = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
-Savable = Layer | Gaussian | GaussianMixture | FactoredPolynomial | MixturePolynomial | DensePolynomial
-Saved = MLP | GLU | Gaussian | GaussianMixture | RidgePolynomial | GatedPolynomial | MixturePolynomial | DensePolynomial
+Savable = Layer | Gaussian | GaussianMixture | FactoredPolynomial | SolvedPolynomial | DensePolynomial
+Saved = MLP | GLU | Gaussian | GaussianMixture | RidgePolynomial | GatedPolynomial | SolvedPolynomial | DensePolynomial
 
 # Counted up when files change so that older versions cannot read them.
 FORMAT_VERSION = 1
@@ -167,12 +167,12 @@ def _structure(obj: Savable, arrays: Collection[str]) -> dict[str, str]:
             found[name] = str(getattr(obj, name))
     if isinstance(obj, Gaussian):
         found["covariance"] = _form(obj)
-    mixture = obj.inputs if isinstance(obj, MixturePolynomial) else obj
+    mixture = obj.inputs if isinstance(obj, SolvedPolynomial) else obj
     if isinstance(mixture, GaussianMixture):
         found |= {"covariance": mixture.covariance_type, "noise_floor": repr(mixture.noise_floor)}
         if mixture.labels is not None:
             found["labels"] = _labels_text(mixture.labels)
-    if isinstance(obj, MixturePolynomial):
+    if isinstance(obj, SolvedPolynomial):
         found["info"] = _info_text(obj.info)
         if f"fvu.{_UNEXPLAINED[0]}" in arrays:
             found["total_fvu"] = repr(obj.total_fvu)
@@ -191,9 +191,9 @@ def _form(inputs: Gaussian) -> str:
 def _notes(obj: Savable) -> dict[str, str]:
     """What is there for the reader, and the activation."""
     notes = {"summary": repr(obj), "symgauss_version": _version(), "numpy_version": np.__version__}
-    if isinstance(obj, FactoredPolynomial | MixturePolynomial):
+    if isinstance(obj, FactoredPolynomial | SolvedPolynomial):
         notes["inputs"] = repr(obj.inputs)
-    if isinstance(obj, Layer | FactoredPolynomial | MixturePolynomial):
+    if isinstance(obj, Layer | FactoredPolynomial | SolvedPolynomial):
         act = obj.activation
         notes["activation"] = act.name
         notes["activation_formula"] = act.formula
@@ -404,7 +404,11 @@ def _mixture_covariances(form: str | None, tensors: _Tensors, n_components: int,
             raise broken(f"its entry covariance is {form!r}", "full, diag or tied")
 
 
-def _pack_mixture_polynomial(p: MixturePolynomial) -> Arrays:
+def _pack_mixture_polynomial(p: SolvedPolynomial) -> Arrays:
+    if not isinstance(p.inputs, GaussianMixture):
+        raise TypeError(
+            f"obj: expected inputs that a file can hold, got {p.inputs}; save p.polynomial, the coefficients alone"
+        )
     arrays = {f"layer.{name}": array for name, array in _pack_layer(p.layer).items()}
     arrays |= {f"inputs.{name}": array for name, array in _pack_mixture(p.inputs).items()}
     arrays |= {f"polynomial.{name}": array for name, array in _pack_dense(p.polynomial).items()}
@@ -420,7 +424,7 @@ _UNEXPLAINED = ("residual", "total")
 
 def _unpack_mixture_polynomial(
     metadata: Mapping[str, str], tensors: _Tensors, act: Activation | None
-) -> MixturePolynomial:
+) -> SolvedPolynomial:
     inputs = _unpack_mixture(metadata, tensors.within("inputs."), None)
     kind = GLU if "layer.W_gate" in tensors else MLP
     layer = _unpack_layer(kind, metadata, tensors.within("layer."), act)
@@ -428,7 +432,7 @@ def _unpack_mixture_polynomial(
     sizes = (inputs.dim, polynomial.d_in, polynomial.d_out)
     if sizes != (layer.d_in, layer.d_in, layer.d_out):
         raise broken(f"its inputs have {sizes[0]} dimensions and its polynomial is {sizes[1]} → {sizes[2]}", f"{layer}")
-    p = MixturePolynomial(layer, inputs, polynomial, _info(metadata.get("info"), tensors, layer.d_out))
+    p = SolvedPolynomial(layer, inputs, polynomial, _info(metadata.get("info"), tensors, layer.d_out))
     parts = tensors.within("fvu.")
     if any(name in parts for name in _UNEXPLAINED):
         from numeric.mixture.variance import Unexplained  # a later stage than files
@@ -585,7 +589,7 @@ _KINDS = {
         _Kind(GaussianMixture, _pack_mixture, _unpack_mixture, False),
         _Kind(RidgePolynomial, _pack_factored, functools.partial(_unpack_factored, RidgePolynomial), True),
         _Kind(GatedPolynomial, _pack_factored, functools.partial(_unpack_factored, GatedPolynomial), True),
-        _Kind(MixturePolynomial, _pack_mixture_polynomial, _unpack_mixture_polynomial, True),
+        _Kind(SolvedPolynomial, _pack_mixture_polynomial, _unpack_mixture_polynomial, True),
         _Kind(DensePolynomial, _pack_dense, _unpack_dense, False),
     )
 }

@@ -36,6 +36,10 @@ class Progress:
                 self._last = now
                 self._write(now)
 
+    def show_done(self, done: int) -> None:
+        """Say how much is done in all, which may be less than before."""
+        self.advance(done - self.done)
+
     def _write(self, now: float) -> None:
         share = min(self.done / self.total, 1.0)
         left = (now - self._start) * (1 / share - 1) if share > 0 else 0.0

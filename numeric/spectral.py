@@ -29,13 +29,13 @@ from numeric import checks
 from numeric.covariance import Covariance, Identity
 from numeric.factored import FactoredPolynomial
 from numeric.gated import GatedPolynomial
-from numeric.mixture.polynomial import MixturePolynomial
+from numeric.mixture.polynomial import SolvedPolynomial
 
 Float64 = NDArray[np.float64]
 
 # Up to here a dense eigendecomposition takes less than two seconds and 100 MiB.
 _DENSE = 1500
-Polynomial = FactoredPolynomial | MixturePolynomial
+Polynomial = FactoredPolynomial | SolvedPolynomial
 # Lanczos starts from the same vector every time, so that results can be repeated.
 _SEED = 0
 
@@ -140,7 +140,7 @@ class QuadraticPart:
 class SolvedQuadraticPart:
     """A = ½ E ∇²p of one direction in output space, of a quadratic under a mixture."""
 
-    polynomial: MixturePolynomial
+    polynomial: SolvedPolynomial
     direction: Float64
 
     @cached_property
@@ -175,7 +175,7 @@ def linear_part(p: Polynomial, whitened: bool = False) -> Float64:
     """
     _require_degree(p, 1)
     covariance = _total(p)
-    if isinstance(p, MixturePolynomial):
+    if isinstance(p, SolvedPolynomial):
         solved = p.polynomial.coefficient(1)  # about the mean
         return covariance.against_root(solved) if whitened else solved.copy()
     g = p._derivatives
@@ -242,7 +242,7 @@ def spectrum(p: Polynomial, output: int | ArrayLike, count: int | None = None, w
         TypeError: something that is neither an integer nor numbers.
     """
     _require_degree(p, 2)
-    kind = SolvedQuadraticPart if isinstance(p, MixturePolynomial) else QuadraticPart
+    kind = SolvedQuadraticPart if isinstance(p, SolvedPolynomial) else QuadraticPart
     part = kind(p, _direction(p, output))  # type: ignore[arg-type]
     metric = _total(p) if whitened else Identity(p.d_in)
     count = _count(count, metric.rank, "eigenvalues", default=metric.rank if p.d_in <= _DENSE else min(10, metric.rank))
@@ -257,7 +257,7 @@ def spectrum(p: Polynomial, output: int | ArrayLike, count: int | None = None, w
 
 def _total(p: Polynomial) -> Covariance:
     """Σ of the inputs, of a mixture the total one."""
-    inputs = p.inputs.moment_matched() if isinstance(p, MixturePolynomial) else p.inputs
+    inputs = p.inputs.moment_matched() if isinstance(p, SolvedPolynomial) else p.inputs
     return inputs.covariance
 
 
@@ -288,7 +288,7 @@ def _direction(p: Polynomial, output: int | ArrayLike) -> Float64:
 def _require_degree(p: Polynomial, degree: int) -> None:
     if not isinstance(p, Polynomial):
         raise TypeError(f"p: expected what numeric.approximate returned, got {type(p).__name__}")
-    if isinstance(p, MixturePolynomial) and p.degree > 2:
+    if isinstance(p, SolvedPolynomial) and p.degree > 2:
         raise ValueError(
             f"p: expected a degree of at most 2, because under a mixture higher ones do not keep the parts of degree 1 "
             f"and 2, got {p.degree}; convert with degree=2"

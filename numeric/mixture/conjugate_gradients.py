@@ -21,11 +21,15 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from numeric.mixture.arrays import like, numpy_of
+
 Float64 = NDArray[np.float64]
 
 _SHORTEST = 2
 # Directions whose part that the others do not have is smaller, squared, are dropped.
 _DEPENDENT = 1e-13
+# Gains that grow so much again come from rounding: nothing is left that double precision can gain.
+_LOST = 1e6
 
 
 @dataclass
@@ -58,21 +62,24 @@ def start(operator: Callable[[Any], Any], right: Any, solution: Any | None = Non
 
 
 def step(operator: Callable[[Any], Any], precondition: Callable[[Any, Any], Any], state: State) -> bool:
-    """One iteration, in place; False if there is no direction left to go."""
+    """One iteration, in place; False if there is no direction left to go, or only such that rounding has made up."""
     xp = array_namespace(state.residual)
     fresh = precondition(state.residual, xp)
     if len(state.directions):
         fresh = fresh - (fresh @ state.images.T) @ state.directions
     images = operator(fresh)
-    mixing = _orthonormalising(_numpy(fresh @ images.T))
+    mixing = _orthonormalising(numpy_of(fresh @ images.T))
     if not len(mixing):
         return False
-    mixing = xp.asarray(mixing, device=fresh.device) if not isinstance(fresh, np.ndarray) else mixing
+    mixing = like(mixing, fresh)
     state.directions, state.images = mixing @ fresh, mixing @ images
     lengths = state.directions @ state.residual.T
+    gained = np.sum(numpy_of(lengths) ** 2, axis=0)
+    if state.gains and gained.max() > _LOST * min(gains.max() for gains in state.gains):
+        return False
     state.solution += lengths.T @ state.directions
     state.residual -= lengths.T @ state.images
-    state.gains.append(np.sum(_numpy(lengths) ** 2, axis=0))
+    state.gains.append(gained)
     return True
 
 
@@ -84,10 +91,6 @@ def _orthonormalising(gram: Float64) -> Float64:
     values, vectors = np.linalg.eigh(gram * np.outer(scale, scale))
     kept = values > _DEPENDENT
     return (vectors[:, kept] / np.sqrt(values[kept])).T * scale
-
-
-def _numpy(array: Any) -> Float64:
-    return array if isinstance(array, np.ndarray) else np.asarray(array.cpu() if hasattr(array, "cpu") else array.get())
 
 
 def remaining(gains: Float64) -> Float64:

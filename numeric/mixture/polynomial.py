@@ -12,6 +12,7 @@ from numeric.activations import Activation
 from numeric.dense import DensePolynomial
 from numeric.layers import GLU, MLP
 from numeric.mixture.inputs import GaussianMixture
+from numeric.samples import Samples
 
 Float64 = NDArray[np.float64]
 
@@ -43,18 +44,18 @@ class Info:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MixturePolynomial:
-    """The polynomial p of a total degree that minimises E‖f(x) − p(x)‖² under a Gaussian mixture.
+class SolvedPolynomial:
+    """The polynomial p of a total degree that minimises E‖f(x) − p(x)‖² under a Gaussian mixture, or on data.
 
     Attributes:
         layer: f, the layer that p approximates.
-        inputs: the mixture.
+        inputs: the mixture, or the data.
         polynomial: p by its coefficients about the mixture's mean.
         info: how it was solved for.
     """
 
     layer: MLP | GLU
-    inputs: GaussianMixture
+    inputs: GaussianMixture | Samples
     polynomial: DensePolynomial
     info: Info
 
@@ -126,7 +127,7 @@ class MixturePolynomial:
 
     @property
     def fvu(self) -> Float64:
-        """The fraction of variance unexplained, E(f_o − p_o)²/Var f_o under the mixture: shape (d_out,), exact.
+        """The fraction of variance unexplained, E(f_o − p_o)²/Var f_o under the inputs: shape (d_out,), exact.
 
         0/0 counts as 0: an output that does not vary is approximated perfectly.
         """
@@ -160,4 +161,4 @@ class MixturePolynomial:
         files.save(self, path)
 
     def __repr__(self) -> str:
-        return f"MixturePolynomial(degree={self.degree}, {self.d_in} → {self.d_out}, {self.activation.name})"
+        return f"SolvedPolynomial(degree={self.degree}, {self.d_in} → {self.d_out}, {self.activation.name})"

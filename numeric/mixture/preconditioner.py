@@ -17,9 +17,9 @@ Both parts are symmetric and positive, and so is their sum. (Our derivation: der
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
+from numeric.mixture.arrays import like
 from numeric.mixture.coordinates import Coordinates
 
 Float64 = NDArray[np.float64]
@@ -36,10 +36,10 @@ class Preconditioner:
 
     Args:
         coordinates: the mixture.
-        like: an array of the library and on the device where it is applied.
+        template: an array of the library and on the device where it is applied.
     """
 
-    def __init__(self, coordinates: Coordinates, like: Any) -> None:
+    def __init__(self, coordinates: Coordinates, template: Any) -> None:
         weights, means, covariances = coordinates.weights, coordinates.means, coordinates.covariances
         self.dim, self._groups = coordinates.dim, coordinates.groups
         products, squares = _fourth_moments(weights, means, covariances)
@@ -48,9 +48,11 @@ class Preconditioner:
         np.fill_diagonal(alone, 0.0)  # squares are inverted with 1 and z
         seconds = covariances + means[:, :, None] * means[:, None, :]
         shares = (weights[:, None] * squares).T
-        self._alone = _as(alone, like)
-        self._inverses = [_as(_inverse_correlation(shares[group].sum(axis=0), seconds), like) for group in self._groups]
-        self._together = _as(_inverse(_gram(weights, means, covariances, products, squares)), like)
+        self._alone = like(alone, template)
+        self._inverses = [
+            like(_inverse_correlation(shares[group].sum(axis=0), seconds), template) for group in self._groups
+        ]
+        self._together = like(_inverse(_gram(weights, means, covariances, products, squares)), template)
 
     def __call__(self, rows: Any, xp: Any) -> Any:
         """M⁻¹ of each row."""
@@ -62,10 +64,6 @@ class Preconditioner:
         result = xp.concat([together[:, : 1 + r], xp.reshape(solved, (len(rows), -1))], axis=1)
         result[:, 1 + r :: r + 1] = together[:, 1 + r :]
         return result
-
-
-def _as(array: Float64, like: Any) -> Any:
-    return array_namespace(like).asarray(array, device=device(like))
 
 
 def _inverse_correlation(shares: Float64, seconds: Float64) -> Float64:

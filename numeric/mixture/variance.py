@@ -24,7 +24,8 @@ from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
 from numeric.mixture.expectations import Outputs, neurons
 from numeric.mixture.inputs import GaussianMixture
-from numeric.mixture.polynomial import MixturePolynomial
+from numeric.mixture.polynomial import SolvedPolynomial
+from numeric.samples import Samples
 from numeric.variance import explained
 
 Float64 = NDArray[np.float64]
@@ -49,12 +50,29 @@ class Unexplained:
         return float(self.residual.sum()) / total if total > 0 else 0.0
 
 
-def unexplained(layer: MLP | GLU, mixture: GaussianMixture, p: DensePolynomial) -> Unexplained:
+def unexplained(layer: MLP | GLU, inputs: GaussianMixture | Samples, p: DensePolynomial) -> Unexplained:
     """What a polynomial leaves of a layer, and all there is.
 
     Args:
-        p: about the mean of the mixture.
+        p: about the mean of the inputs.
     """
+    return _on_data(layer, inputs, p) if isinstance(inputs, Samples) else _under_mixture(layer, inputs, p)
+
+
+def _on_data(layer: MLP | GLU, samples: Samples, p: DensePolynomial) -> Unexplained:
+    count, first = 0, layer(samples.mean[None]).astype(np.float64)
+    mean, squares, residual = (np.zeros(layer.d_out) for _ in range(3))
+    for x in samples.chunks():
+        f = layer(x).astype(np.float64)
+        residual += ((f - p(x)) ** 2).sum(axis=0)
+        # about some value near the mean, so that little cancels
+        mean += (f - first).sum(axis=0)
+        squares += ((f - first) ** 2).sum(axis=0)
+        count += len(x)
+    return Unexplained(residual / count, np.maximum(squares / count - (mean / count) ** 2, 0.0))
+
+
+def _under_mixture(layer: MLP | GLU, mixture: GaussianMixture, p: DensePolynomial) -> Unexplained:
     chosen = np.flatnonzero(mixture.weights)
     residual, within = np.zeros(layer.d_out), np.zeros(layer.d_out)
     means = np.empty((len(chosen), layer.d_out))
@@ -69,7 +87,7 @@ def unexplained(layer: MLP | GLU, mixture: GaussianMixture, p: DensePolynomial) 
     return Unexplained(residual, within + weights @ (means - weights @ means) ** 2)
 
 
-def by_degree(p: MixturePolynomial) -> Float64:
+def by_degree(p: SolvedPolynomial) -> Float64:
     """What the best polynomials of degree 1, …, n explain beyond that of the degree before, (n, d_out)."""
     if p.degree == 0:
         return np.zeros((0, p.d_out))

@@ -202,7 +202,7 @@ def test_approximate_refuses_what_does_not_fit_before_any_work(monkeypatch: pyte
             approximate(layer, Gaussian(np.zeros(2)))
     with pytest.raises(TypeError, match=r"layer: expected an MLP or a GLU, got ndarray"):
         approximate(W_IN, INPUTS)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"a Gaussian or a GaussianMixture, got ndarray; Gaussian.from_samples"):
+    with pytest.raises(TypeError, match=r"a Gaussian, a GaussianMixture or Samples, got ndarray; Samples"):
         approximate(LAYER, np.zeros((5, 3)))  # type: ignore[arg-type]
     for layer in (LAYER, GATED):
         with pytest.raises(AssertionError, match="work began"):

@@ -147,7 +147,7 @@ def assert_same(actual: Any, expected: Any) -> None:
         | DensePolynomial
         | nm.RidgePolynomial
         | nm.GatedPolynomial
-        | nm.MixturePolynomial
+        | nm.SolvedPolynomial
         | Info,
     ):
         found, wanted = dict(contents(actual)), dict(contents(expected))
@@ -289,7 +289,7 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
         pass
 
     own = Own(mlp().W_in, None, mlp().W_out)
-    names = "MLP or GLU or Gaussian or GaussianMixture or RidgePolynomial or GatedPolynomial or MixturePolynomial or "
+    names = "MLP or GLU or Gaussian or GaussianMixture or RidgePolynomial or GatedPolynomial or SolvedPolynomial or "
     names += "DensePolynomial"
     for bad in (3, None, mlp().W_in, Own, own):
         with pytest.raises(TypeError, match=f"obj: expected {names}, got {type(bad).__name__}"):

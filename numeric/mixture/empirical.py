@@ -1,0 +1,72 @@
+"""The normal equations of a quadratic over data: means over rows in place of expectations under components.
+
+Quadratics are rows of numbers as in `MomentOperator`, in the coordinates z of the mixture that guides the iteration.
+With values p(z_i) at the data, the image of p is (mean p, mean p z, mean p (zzᵀ − I)/√2): four products of data and
+matrices per output.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numeric.layers import GLU, MLP
+from numeric.mixture.arrays import like
+from numeric.mixture.coordinates import Coordinates
+from numeric.mixture.operator import ROOT_2
+from numeric.samples import Samples
+
+Float64 = NDArray[np.float64]
+
+
+class SampleOperator:
+    """Means over data of quadratics with 1, z and (zzᵀ − I)/√2, for many of them at once.
+
+    Args:
+        samples: the data.
+        coordinates: z.
+        template: an array of the library and on the device where it is applied.
+    """
+
+    def __init__(self, samples: Samples, coordinates: Coordinates, template: Any) -> None:
+        self.samples, self.coordinates, self.template = samples, coordinates, template
+        self.dim = coordinates.dim
+
+    @property
+    def size(self) -> int:
+        """1 + r + r², the numbers of a quadratic."""
+        return 1 + self.dim + self.dim**2
+
+    def __call__(self, rows: Any) -> Any:
+        """The images of quadratics (n, size), of the same shape."""
+        return self._products(lambda _, z: self._values(rows, z), len(rows))
+
+    def right_hand_side(self, layer: MLP | GLU) -> Any:
+        """The same of a layer."""
+        return self._products(lambda x, _: like(layer(x).astype(np.float64), self.template), layer.d_out)
+
+    def _values(self, rows: Any, z: Any) -> Any:
+        """p(z), (points, n)."""
+        r = self.dim
+        out = z @ rows[:, 1 : 1 + r].T
+        for o in range(len(rows)):
+            B = rows[o, 1 + r :].reshape(r, r)
+            trace = rows[o, 1 + r :: r + 1].sum()
+            out[:, o] += rows[o, 0] + (((z @ B) * z).sum(-1) - trace) / ROOT_2
+        return out
+
+    def _products(self, values: Any, count: int) -> Any:
+        """Sums of values with the features, over all data."""
+        r = self.dim
+        total = like(np.zeros((count, self.size)), self.template)
+        for x in self.samples.chunks():
+            z = like((x - self.coordinates.center) @ self.coordinates.inward.T, self.template)
+            f = values(x, z)
+            total[:, 0] += f.sum(0)
+            total[:, 1 : 1 + r] += f.T @ z
+            for o in range(count):
+                total[o, 1 + r :] += (z.T @ (f[:, o, None] * z)).reshape(-1)
+        total[:, 1 + r :: r + 1] -= total[:, :1]
+        total[:, 1 + r :] /= ROOT_2
+        total /= len(self.samples)
+        return total

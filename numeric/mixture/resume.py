@@ -1,0 +1,84 @@
+"""The state of an iteration in a file, so that an interrupted solve goes on where it was.
+
+The file belongs to one problem, which is known by a digest of the right-hand sides and of the inputs. It is written
+whole or
+not at all, and what is read is equal to what was written to the last bit: an interrupted solve ends like one that was
+not.
+"""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numeric.mixture.arrays import like, numpy_of
+from numeric.mixture.conjugate_gradients import State
+from numeric.mixture.coordinates import Coordinates
+from numeric.safetensors_format import broken, naming, read, write
+
+Float64 = NDArray[np.float64]
+
+_EVERY = 60.0
+_KIND = "state of conjugate gradients"
+_NAMES = ("solution", "residual", "directions", "images", "gains")
+
+
+class Checkpoint:
+    """Writes the state of one problem to a file, about once a minute, and reads it back.
+
+    Args:
+        path: the file.
+        problem: what `digest` says of the problem.
+
+    Raises:
+        BrokenFile: a file of that name that is damaged or something else.
+        ValueError: a file that holds the state of another problem.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        self._last = time.monotonic()
+
+    def load(self, template: object) -> State | None:
+        """The state, in the library and on the device of `template`; None if there is no file."""
+        if not self.path.exists():
+            return None
+        metadata, arrays = read(self.path, _accept)
+        with naming(self.path):
+            if set(arrays) != set(_NAMES):
+                raise broken(f"its arrays are {', '.join(sorted(arrays))}", ", ".join(_NAMES))
+        if metadata.get("problem") != self.problem:
+            raise ValueError(
+                f"out: {os.fspath(self.path)!r} holds the state of another problem (other layers, inputs or start); "
+                "choose another folder, or delete the file"
+            )
+        solution, residual, directions, images = (like(arrays[name], template) for name in _NAMES[:4])
+        return State(solution, residual, directions, images, list(arrays["gains"]))
+
+    def save(self, state: State, now: bool = False) -> None:
+        """Write the state, unless it was done less than a minute ago."""
+        if not now and time.monotonic() - self._last < _EVERY:
+            return
+        arrays = {name: np.ascontiguousarray(numpy_of(getattr(state, name))) for name in _NAMES[:4]}
+        gains = np.array(state.gains).reshape(len(state.gains), len(state.residual))
+        write(self.path, {"symgauss_state": _KIND, "problem": self.problem}, arrays | {"gains": gains})
+        self._last = time.monotonic()
+
+
+def digest(coordinates: Coordinates, right: Float64, start: Float64 | None, inputs: str) -> str:
+    """Of everything that the iteration depends on."""
+    parts = [coordinates.weights, coordinates.means, coordinates.covariances, right]
+    found = hashlib.sha256(inputs.encode())
+    for array in parts if start is None else [*parts, start]:
+        found.update(repr(array.shape).encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def _accept(metadata: object) -> None:
+    assert isinstance(metadata, dict)
+    if metadata.get("symgauss_state") != _KIND:
+        raise broken("it is something else", "the state of an interrupted solve")
