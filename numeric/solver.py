@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from numeric import checks
@@ -273,7 +274,7 @@ class Solver:
         return int(100 * math.log(worst) / math.log(min(self.tol, 0.5)))
 
     def _relative_error(self, right: Any, state: conjugate_gradients.State) -> Float64:
-        energy = numpy_of((state.solution * (right + state.residual)).sum(-1))
+        energy = numpy_of(array_namespace(right).sum(state.solution * (right + state.residual), axis=-1))
         square = numpy_of(right[:, 0]) ** 2
         variance = np.maximum(energy - square, 0.0)
         estimate = state.estimate()

@@ -50,22 +50,22 @@ class State:
 
     def estimate(self) -> Float64:
         """A bound on E(p − p*)², (n,), as described above; infinite where nothing can be said yet."""
-        return remaining(np.array(self.gains)) if self.gains else np.full(len(self.residual), np.inf)
+        return remaining(np.array(self.gains)) if self.gains else np.full(self.residual.shape[0], np.inf)
 
 
 def start(operator: Callable[[Any], Any], right: Any, solution: Any | None = None) -> State:
     """Begin at zero, or at a solution of something similar."""
     xp = array_namespace(right)
     if solution is None:
-        return State(xp.zeros_like(right), xp.asarray(right, copy=True), right[:0], right[:0])
-    return State(xp.asarray(solution, copy=True), right - operator(solution), right[:0], right[:0])
+        return State(xp.zeros_like(right), xp.asarray(right, copy=True), right[:0, :], right[:0, :])
+    return State(xp.asarray(solution, copy=True), right - operator(solution), right[:0, :], right[:0, :])
 
 
 def step(operator: Callable[[Any], Any], precondition: Callable[[Any, Any], Any], state: State) -> bool:
     """One iteration, in place; False if there is no direction left to go, or only such that rounding has made up."""
     xp = array_namespace(state.residual)
     fresh = precondition(state.residual, xp)
-    if len(state.directions):
+    if state.directions.shape[0]:
         fresh = fresh - (fresh @ state.images.T) @ state.directions
     images = operator(fresh)
     mixing = _orthonormalising(numpy_of(fresh @ images.T))

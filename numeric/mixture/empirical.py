@@ -8,6 +8,7 @@ matrices per output.
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from numeric.layers import GLU, MLP
@@ -30,6 +31,7 @@ class SampleOperator:
 
     def __init__(self, samples: Samples, coordinates: Coordinates, template: Any) -> None:
         self.samples, self.coordinates, self.template = samples, coordinates, template
+        self.xp = array_namespace(template)
         self.dim = coordinates.dim
 
     @property
@@ -39,7 +41,7 @@ class SampleOperator:
 
     def __call__(self, rows: Any) -> Any:
         """The images of quadratics (n, size), of the same shape."""
-        return self._products(lambda _, z: self._values(rows, z), len(rows))
+        return self._products(lambda _, z: self._values(rows, z), rows.shape[0])
 
     def right_hand_side(self, layer: MLP | GLU) -> Any:
         """The same of a layer."""
@@ -47,12 +49,12 @@ class SampleOperator:
 
     def _values(self, rows: Any, z: Any) -> Any:
         """p(z), (points, n)."""
-        r = self.dim
+        r, xp = self.dim, self.xp
         out = z @ rows[:, 1 : 1 + r].T
-        for o in range(len(rows)):
-            B = rows[o, 1 + r :].reshape(r, r)
-            trace = rows[o, 1 + r :: r + 1].sum()
-            out[:, o] += rows[o, 0] + (((z @ B) * z).sum(-1) - trace) / ROOT_2
+        for o in range(rows.shape[0]):
+            B = xp.reshape(rows[o, 1 + r :], (r, r))
+            squares = xp.sum((z @ B) * z, axis=-1) - xp.sum(rows[o, 1 + r :: r + 1])
+            out[:, o] += rows[o, 0] + squares / ROOT_2
         return out
 
     def _products(self, values: Any, count: int) -> Any:
@@ -62,10 +64,10 @@ class SampleOperator:
         for x in self.samples.chunks():
             z = like((x - self.coordinates.center) @ self.coordinates.inward.T, self.template)
             f = values(x, z)
-            total[:, 0] += f.sum(0)
+            total[:, 0] += self.xp.sum(f, axis=0)
             total[:, 1 : 1 + r] += f.T @ z
             for o in range(count):
-                total[o, 1 + r :] += (z.T @ (f[:, o, None] * z)).reshape(-1)
+                total[o, 1 + r :] += self.xp.reshape(z.T @ (f[:, o][:, None] * z), (-1,))
         total[:, 1 + r :: r + 1] -= total[:, :1]
         total[:, 1 + r :] /= ROOT_2
         total /= len(self.samples)

@@ -53,7 +53,7 @@ class MomentOperator:
 
     def joined(self, c: Any, a: Any, B: Any) -> Any:
         """The opposite of `parts`."""
-        return self.xp.concat([c[:, None], a, self.xp.reshape(B, (len(B), -1))], axis=1)
+        return self.xp.concat([c[:, None], a, self.xp.reshape(B, (B.shape[0], -1))], axis=1)
 
     def __call__(self, rows: Any) -> Any:
         """The images of quadratics (n, size), of the same shape."""
@@ -69,7 +69,7 @@ class MomentOperator:
         quadratic = self.sandwich(self.parts(rows)[2])
         quadratic += outer
         quadratic += xp.permute_dims(outer, (0, 2, 1))
-        flat = xp.reshape(quadratic, (len(rows), -1))
+        flat = xp.reshape(quadratic, (rows.shape[0], -1))
         flat += (weighted / self.root) @ xp.reshape(self.scaled, (self.n_components, -1))
         flat[:, :: self.dim + 1] -= constant[:, None]
         flat /= ROOT_2
@@ -80,12 +80,12 @@ class MomentOperator:
         xp, mu, r = self.xp, self.means, self.dim
         c, a, B = self.parts(rows)
         flat = rows[:, 1 + r :]
-        towards = xp.reshape(xp.reshape(B, (-1, r)) @ xp.permute_dims(mu, (1, 0)), (len(rows), r, -1))  # B μ
+        towards = xp.reshape(xp.reshape(B, (-1, r)) @ xp.permute_dims(mu, (1, 0)), (rows.shape[0], r, -1))  # B μ
         spread = flat @ xp.permute_dims(xp.reshape(self.scaled, (self.n_components, -1)), (1, 0)) / self.root
         squares = xp.sum(towards * xp.permute_dims(mu, (1, 0)), axis=1)
         trace = xp.sum(flat[:, :: r + 1], axis=1)
         e = (c - trace / ROOT_2)[:, None] + a @ xp.permute_dims(mu, (1, 0)) + (spread + squares) / ROOT_2
-        g = a[None] + ROOT_2 * xp.permute_dims(towards, (2, 0, 1))
+        g = a[None, :, :] + ROOT_2 * xp.permute_dims(towards, (2, 0, 1))
         return e, (g @ self.scaled) / self.root[:, None, None]
 
     def sandwich(self, B: Any) -> Any:
@@ -93,15 +93,15 @@ class MomentOperator:
         xp, r = self.xp, self.dim
         result = xp.empty_like(B) if hasattr(xp, "empty_like") else xp.zeros(B.shape, dtype=B.dtype)
         buffer = np.empty((r, self.n_components, r)) if is_numpy_array(B) else None
-        for o in range(len(B)):
+        for o in range(B.shape[0]):
             if buffer is None:
-                beside = xp.permute_dims(self.scaled @ B[o], (1, 0, 2))
+                beside = xp.permute_dims(self.scaled @ B[o, :, :], (1, 0, 2))
             else:
                 beside = np.matmul(self.scaled, B[o], out=buffer.transpose(1, 0, 2)).transpose(1, 0, 2)
             beside = xp.reshape(beside, (r, -1))
             for start in range(0, r, _PANEL):
                 stop = min(start + _PANEL, r)
-                panel = beside[:stop] @ self.tall[:, start:stop]
+                panel = beside[:stop, :] @ self.tall[:, start:stop]
                 result[o, :stop, start:stop] = panel
-                result[o, start:stop, :start] = xp.permute_dims(panel[:start], (1, 0))
+                result[o, start:stop, :start] = xp.permute_dims(panel[:start, :], (1, 0))
         return result

@@ -59,9 +59,11 @@ class Preconditioner:
         r = self.dim
         together = xp.concat([rows[:, : 1 + r], rows[:, 1 + r :: r + 1]], axis=1) @ self._together
         scaled = xp.reshape(rows[:, 1 + r :], (-1, r, r)) * self._alone
-        solved = xp.concat([scaled[:, group] @ inverse for group, inverse in zip(self._groups, self._inverses)], axis=1)
+        solved = xp.concat(
+            [scaled[:, group, :] @ inverse for group, inverse in zip(self._groups, self._inverses)], axis=1
+        )
         solved = 0.5 * (solved + xp.permute_dims(solved, (0, 2, 1))) * self._alone
-        result = xp.concat([together[:, : 1 + r], xp.reshape(solved, (len(rows), -1))], axis=1)
+        result = xp.concat([together[:, : 1 + r], xp.reshape(solved, (rows.shape[0], -1))], axis=1)
         result[:, 1 + r :: r + 1] = together[:, 1 + r :]
         return result
 

@@ -63,7 +63,7 @@ class Checkpoint:
         if not now and time.monotonic() - self._last < _EVERY:
             return
         arrays = {name: np.ascontiguousarray(numpy_of(getattr(state, name))) for name in _NAMES[:4]}
-        gains = np.array(state.gains).reshape(len(state.gains), len(state.residual))
+        gains = np.array(state.gains).reshape(len(state.gains), state.residual.shape[0])
         write(self.path, {"symgauss_state": _KIND, "problem": self.problem}, arrays | {"gains": gains})
         self._last = time.monotonic()
 
