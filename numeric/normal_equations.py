@@ -109,7 +109,7 @@ def least_squares(
         mu, C = T @ (k.mean - mean), T @ k.cov @ T.T
         gram += weight * gram_matrix(features, mu, C)
         products += weight * _products_with(layer, features, k, mu, C, T)
-    return DensePolynomial(mean, _tensors(features, _solve(gram, products), T))
+    return DensePolynomial(mean, _tensors(features, solve_normal_equations(gram, products), T))
 
 
 def gram_matrix(features: HermiteFeatures, mu: Float64, C: Float64) -> Float64:
@@ -226,7 +226,7 @@ def _whitening(components: list[tuple[float, Gaussian]], mean: Float64) -> Float
     return vectors[:, kept].T / np.sqrt(eigenvalues[kept])[:, None]
 
 
-def _solve(gram: Float64, products: Float64) -> Float64:
+def solve_normal_equations(gram: Float64, products: Float64) -> Float64:
     """The smallest solution of gram · θ = products; directions in which no feature varies are left at 0."""
     eigenvalues, vectors = np.linalg.eigh(gram)
     kept = eigenvalues > len(gram) * np.finfo(float).eps * eigenvalues[-1]

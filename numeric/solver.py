@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -26,7 +26,8 @@ from numeric.dense import DensePolynomial, available_memory, check_memory
 from numeric.layers import GLU, MLP
 from numeric.mixture import conjugate_gradients
 from numeric.mixture.arrays import empty_on, like, numpy_of
-from numeric.mixture.coordinates import Coordinates
+from numeric.mixture.coordinates import Coordinates, whitening
+from numeric.mixture.direct import DIRECT, DirectSolver
 from numeric.mixture.empirical import SampleOperator
 from numeric.mixture.expectations import right_hand_side
 from numeric.mixture.inputs import GaussianMixture
@@ -42,11 +43,14 @@ from numeric.special import TINY
 
 Float64 = NDArray[np.float64]
 Layer = MLP | GLU
+Method = Literal["auto", "direct", "iterative"]
 
 # Arrays of the size of all unknowns that an iteration holds.
 _ARRAYS = 8
 # Energies below this share of E p² are rounding.
 _ROUNDING = 1e-26
+# Residuals below this share of the right-hand side are rounding.
+_SOLVED = 1e-12
 
 
 class Solver:
@@ -66,6 +70,8 @@ class Solver:
             output of p.
         max_iterations: after which the solution is returned with an AccuracyWarning.
         progress: whether to show a bar after two seconds; default: if standard error is a terminal.
+        method: how quadratics under a mixture are found: "iterative"; "direct", by all the normal equations, which
+            are F × F for F = (r + 1)(r + 2)/2; "auto" is direct for r up to 40.
 
     Raises:
         TypeError: inputs of another type, a degree that is no integer.
@@ -83,14 +89,20 @@ class Solver:
         tol: float = 1e-8,
         max_iterations: int = 200,
         progress: bool | None = None,
+        method: Method = "auto",
     ) -> None:
         if not isinstance(inputs, GaussianMixture | Samples):
             raise TypeError(
                 f"inputs: expected a GaussianMixture or Samples, got {type(inputs).__name__}; under a Gaussian, "
                 "approximate(layer, inputs) needs no solver"
             )
-        if not tol > 0:
-            raise ValueError(f"tol: expected a number > 0, got {tol}")
+        if isinstance(tol, bool) or not isinstance(tol, int | float | np.floating):
+            raise TypeError(f"tol: expected a number between 0 and 1, got {tol!r} of type {type(tol).__name__}")
+        if not 0 < tol < 1:
+            raise ValueError(f"tol: expected a number between 0 and 1, got {tol!r}")
+        if method not in get_args(Method):
+            raise ValueError(f"method: expected one of {', '.join(get_args(Method))}, got {method!r}")
+        self.method: Method = method
         self.inputs, self.degree, self.tol = inputs, checks.non_negative_integer("degree", degree), float(tol)
         self.max_iterations = checks.non_negative_integer("max_iterations", max_iterations)
         self.progress = progress
@@ -109,7 +121,7 @@ class Solver:
                 f"take at most {MOST_FEATURES:,}; degree 2 is solved without forming them, and under the Gaussian "
                 "inputs.moment_matched() every degree has a closed form"
             )
-        check_memory(self._guide.n_components, dim, [min(self.degree, 2)])
+        check_memory(3 * self._guide.n_components + 4, dim, [2 if self.degree else 1])
 
     @property
     def _guide(self) -> GaussianMixture:
@@ -117,12 +129,17 @@ class Solver:
 
     def _prepare(self) -> None:
         self._coordinates = coordinates = Coordinates.of(self._guide)
+        self._direct: DirectSolver | None = None
+        if not coordinates.dim or self.degree < 2:
+            return
         parts = (coordinates.weights, coordinates.means, coordinates.covariances)
         self._guided = MomentOperator(*(like(part, self._template) for part in parts))
         self._precondition = Preconditioner(coordinates, self._template)
         self._operator: MomentOperator | SampleOperator = self._guided
         if isinstance(self.inputs, Samples):
             self._operator = SampleOperator(self.inputs, coordinates, self._template)
+        if self.method == "direct" or (self.method == "auto" and coordinates.dim <= DIRECT):
+            self._direct = DirectSolver(MomentOperator(*parts))
 
     @overload
     def solve(
@@ -151,9 +168,13 @@ class Solver:
             OSError: `out` cannot be written to.
         """
         single = isinstance(layers, MLP | GLU)
+        if not single and not isinstance(layers, Sequence):
+            raise TypeError(f"layers: expected an MLP, a GLU or a list of them, got {type(layers).__name__}")
         chosen = [layers] if single else list(layers)
         starts = [start] * len(chosen) if single or start is None else list(start)
         self._refuse(chosen, starts)
+        if not chosen:
+            return []
         if out is not None:
             Path(out).mkdir(parents=True, exist_ok=True)
         solved = [self._explicit(layer) for layer in chosen] if self.degree > 2 else self._solve(chosen, starts, out)
@@ -165,6 +186,9 @@ class Solver:
                 raise TypeError(f"layers[{i}]: expected an MLP or a GLU, got {type(layer).__name__}")
             if layer.d_in != self.inputs.dim:
                 raise ValueError(f"layers[{i}]: expected d_in {self.inputs.dim} to match inputs.dim, got {layer.d_in}")
+        for one in starts:
+            if one is not None and not hasattr(one, "about"):
+                raise TypeError(f"start: expected a polynomial for each layer, got {type(one).__name__}")
         if len(starts) != len(layers):
             raise ValueError(f"start: expected one polynomial for each of {len(layers)} layers, got {len(starts)}")
 
@@ -173,7 +197,8 @@ class Solver:
         began = time.perf_counter()
         pairs = list(zip(self.inputs.weights.tolist(), self.inputs.components))
         p = least_squares(layer, pairs, self.degree)
-        info = Info(0, np.zeros(layer.d_out), time.perf_counter() - began, True, int(np.sum(self.inputs.std == 0)))
+        degenerate = self.inputs.dim - len(whitening(self.inputs)[0])
+        info = Info(0, np.zeros(layer.d_out), time.perf_counter() - began, True, degenerate)
         return SolvedPolynomial(layer, self.inputs, p, info)
 
     def _solve(
@@ -193,28 +218,54 @@ class Solver:
         self, layers: list[Layer], starts: list[Any], out: str | os.PathLike[str] | None
     ) -> tuple[Float64, Float64, int]:
         """Solutions and relative errors of all outputs, and the most iterations that any of them took."""
-        guided = [right_hand_side(layer, self._guide, self._coordinates, self.degree) for layer in layers]
-        if self.degree < 2:
-            return self._linear(layers, np.concatenate(guided))
+        degree = self.degree if self._coordinates.dim else 0  # inputs that do not vary
+        guided = [right_hand_side(layer, self._guide, self._coordinates, degree) for layer in layers]
         right, initial = np.concatenate(guided), None
-        if any(start is not None for start in starts):
-            initial = np.concatenate([self._rows(start, layer.d_out) for start, layer in zip(starts, layers)])
+        # set aside, because it may be large beside all that varies
+        constant = right[:, 0].copy()
+        right[:, 0] = 0.0
+        if degree < 2:
+            found = self._linear(layers, right, constant, degree)
+        else:
+            if any(start is not None for start in starts):
+                initial = np.concatenate([self._rows(start, layer.d_out) for start, layer in zip(starts, layers)])
+                initial[:, 0] -= constant
+            found = self._quadratic(layers, right, constant, initial, out)
+        found[0][:, 0] += constant
+        return found
+
+    def _quadratic(
+        self,
+        layers: list[Layer],
+        right: Float64,
+        constant: Float64,
+        initial: Float64 | None,
+        out: str | os.PathLike[str] | None,
+    ) -> tuple[Float64, Float64, int]:
+        direct = self._direct
         if isinstance(self._operator, SampleOperator):
             if initial is None:
-                initial = self._iterate(self._guided, right, None, None)[0]
-            right = np.concatenate([numpy_of(self._operator.right_hand_side(layer)) for layer in layers])
+                initial = direct(right) if direct else self._iterate(self._guided, right, None, None)[0]
+            parts = np.split(constant, np.cumsum([layer.d_out for layer in layers])[:-1])
+            operator, pairs = self._operator, zip(layers, parts)
+            right = np.concatenate([numpy_of(operator.right_hand_side(layer, part)) for layer, part in pairs])
+        elif direct:
+            return direct(right), np.zeros(len(right)), 0
         return self._iterate(self._operator, right, initial, out)
 
-    def _linear(self, layers: list[Layer], guided: Float64) -> tuple[Float64, Float64, int]:
+    def _linear(
+        self, layers: list[Layer], guided: Float64, constant: Float64, degree: int
+    ) -> tuple[Float64, Float64, int]:
         """Degrees 0 and 1. In z a mixture is white; data are, up to the noise floor of the mixture that guides."""
         if isinstance(self.inputs, Samples):
-            count = 1 + self.degree * self._coordinates.dim
+            count = 1 + degree * self._coordinates.dim
             gram, guided = np.zeros((count, count)), np.zeros_like(guided)
             for x in self.inputs.chunks():
                 z = (x - self._coordinates.center) @ self._coordinates.inward.T
                 features = np.concatenate([np.ones((len(x), 1)), z], axis=1)[:, :count]
                 gram += features.T @ features
-                guided += np.concatenate([layer(x).astype(np.float64) for layer in layers], axis=1).T @ features
+                values = np.concatenate([layer(x).astype(np.float64) for layer in layers], axis=1) - constant
+                guided += values.T @ features
             guided = np.linalg.lstsq(gram, guided.T, rcond=None)[0].T.astype(np.float64)
         return guided, np.zeros(len(guided)), 0
 
@@ -248,6 +299,7 @@ class Solver:
             with Progress("conjugate gradients", 100, self.progress) as bar:
                 while (error > self.tol).any() and len(state.gains) < self.max_iterations:
                     if not conjugate_gradients.step(operator, self._precondition, state):
+                        error = np.where(_solved(given, state), 0.0, error)
                         break
                     error = self._relative_error(given, state)
                     bar.show_done(self._percent(error))
@@ -265,7 +317,7 @@ class Solver:
             f"{iterations} iterations leave an energy error of {error.max():.1e} of the variance, more than tol "
             f"{self.tol:g}; raise max_iterations, or continue from the result with start=",
             AccuracyWarning,
-            stacklevel=6,
+            stacklevel=8,
         )
 
     def _percent(self, error: Float64) -> int:
@@ -303,8 +355,16 @@ class Solver:
         tensors = [rows[:, 0]]
         if self.degree >= 1:
             tensors.append(rows[:, 1 : 1 + r] @ T)
-        if self.degree == 2:
-            B = rows[:, 1 + r :].reshape(-1, r, r)
+        if self.degree == 2 and r == 0:
+            tensors.append(np.zeros((len(rows), *(self.inputs.dim,) * 2)))
+        elif self.degree == 2:
+            B = rows[:, 1 + r :].reshape(len(rows), r, r)
             tensors[0] = tensors[0] - np.trace(B, axis1=1, axis2=2) / ROOT_2
             tensors.append(T.T @ (B / ROOT_2) @ T)
         return DensePolynomial(self._coordinates.center, tensors)
+
+
+def _solved(right: Any, state: conjugate_gradients.State) -> NDArray[np.bool_]:
+    """Of which outputs nothing is left but rounding."""
+    left, given = (np.max(np.abs(numpy_of(array)), axis=1) for array in (state.residual, right))
+    return left <= _SOLVED * given

@@ -1,4 +1,4 @@
-"""Conjugate gradients for several right-hand sides together, until what is left to gain is known to be small.
+"""Conjugate gradients for several right-hand sides together, until little seems to be left to gain.
 
 All right-hand sides share one operator, and each searches in the directions of all (O'Leary, Linear Algebra Appl.
 29, 1980): ten of them take about half the iterations of one alone. The directions p_i of an iteration are made
@@ -6,11 +6,12 @@ orthonormal, p_i·A p_j = δ_ij, and those that are combinations of the others a
 gains Σ_i (p_i·r)² of energy, in E(p) = ½ p·A p − b·p twice that with the sign turned: 2(E_before − E_after).
 
 What is left to gain is 2(E − min E) = E(p − p*)², the mean squared distance of p from the best polynomial: what all
-later iterations gain. Before the last d iterations it was that and what they gained. So what the last d gained
-bounds what is left, as soon as the distance halves in d iterations. How long halving takes is seen at earlier
-iterations; since convergence may slow down, d is twice the longest that it ever took (an adaptive delay, as in
-Meurant, Papež & Tichý, Numer. Algorithms 88, 2021, with this rule in place of theirs). The bound is held against
-over-converged solutions in the tests.
+later iterations gain. Before the last d iterations it was that and what they gained. So what the last d gained bounds
+what is left, as soon as the distance halves in d iterations. How long halving takes is seen at earlier iterations;
+since convergence may slow down, d is twice the longest that it ever took (an adaptive delay, as in Meurant, Papež &
+Tichý, Numer. Algorithms 88, 2021, with this rule in place of theirs). It is an estimate: as a rule several times too
+large, but too small where convergence resumes after a plateau, as with components of few dimensions under a tiny
+noise floor.
 """
 
 from collections.abc import Callable
@@ -49,7 +50,7 @@ class State:
     gains: list[Float64] = field(default_factory=list)
 
     def estimate(self) -> Float64:
-        """A bound on E(p − p*)², (n,), as described above; infinite where nothing can be said yet."""
+        """An estimate of E(p − p*)², (n,), as described above; infinite where nothing can be said yet."""
         return remaining(np.array(self.gains)) if self.gains else np.full(self.residual.shape[0], np.inf)
 
 
@@ -64,15 +65,12 @@ def start(operator: Callable[[Any], Any], right: Any, solution: Any | None = Non
 def step(operator: Callable[[Any], Any], precondition: Callable[[Any, Any], Any], state: State) -> bool:
     """One iteration, in place; False if there is no direction left to go, or only such that rounding has made up."""
     xp = array_namespace(state.residual)
-    fresh = precondition(state.residual, xp)
-    if state.directions.shape[0]:
-        fresh = fresh - (fresh @ state.images.T) @ state.directions
-    images = operator(fresh)
-    mixing = _orthonormalising(numpy_of(fresh @ images.T))
-    if not len(mixing):
+    found = _directions(operator, precondition(state.residual, xp), state)
+    if found is None:  # where the system is singular an approximate inverse can point along what nothing depends on
+        found = _directions(operator, state.residual, state)
+    if found is None:
         return False
-    mixing = like(mixing, fresh)
-    state.directions, state.images = mixing @ fresh, mixing @ images
+    state.directions, state.images = found
     lengths = state.directions @ state.residual.T
     gained = np.sum(numpy_of(lengths) ** 2, axis=0)
     if state.gains and gained.max() > _LOST * min(gains.max() for gains in state.gains):
@@ -83,18 +81,30 @@ def step(operator: Callable[[Any], Any], precondition: Callable[[Any, Any], Any]
     return True
 
 
+def _directions(operator: Callable[[Any], Any], fresh: Any, state: State) -> tuple[Any, Any] | None:
+    """Orthonormal directions and their images, conjugate to the last ones; None if there are none."""
+    if state.directions.shape[0]:
+        fresh = fresh - (fresh @ state.images.T) @ state.directions
+    images = operator(fresh)
+    mixing = _orthonormalising(numpy_of(fresh @ images.T))
+    if not len(mixing):
+        return None
+    mixing = like(mixing, fresh)
+    return mixing @ fresh, mixing @ images
+
+
 def _orthonormalising(gram: Float64) -> Float64:
     """T with T gram Tᵀ = I, of as many rows as there are independent directions."""
     gram = 0.5 * (gram + gram.T)
     lengths = np.diagonal(gram)
     scale = np.divide(1.0, np.sqrt(np.abs(lengths)), out=np.zeros(len(gram)), where=lengths > 0)
-    values, vectors = np.linalg.eigh(gram * np.outer(scale, scale))
+    values, vectors = np.linalg.eigh(scale[:, None] * gram * scale)
     kept = values > _DEPENDENT
     return (vectors[:, kept] / np.sqrt(values[kept])).T * scale
 
 
 def remaining(gains: Float64) -> Float64:
-    """A bound on what is left to gain after the last iteration, (n,), from the gains (iterations, n)."""
+    """An estimate of what is left to gain after the last iteration, (n,), from the gains (iterations, n)."""
     return np.array([_remaining(column) for column in gains.T])
 
 

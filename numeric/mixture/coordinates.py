@@ -59,7 +59,7 @@ class Coordinates:
     def of(cls, mixture: GaussianMixture) -> "Coordinates":
         """The coordinates of a mixture."""
         chosen = np.flatnonzero(mixture.weights)
-        inward, outward = _whitening(mixture)
+        inward, outward = whitening(mixture)
         means = (mixture.means[chosen] - mixture.mean) @ inward.T
         covariances = np.empty((len(chosen), len(inward), len(inward)))
         for k, number in enumerate(chosen.tolist()):
@@ -100,7 +100,7 @@ def _grouped(shares: Float64) -> tuple[NDArray[np.intp], tuple[slice, ...]]:
     return order, tuple(slice(int(end - size), int(end)) for size, end in zip(sizes, ends) if size)
 
 
-def _whitening(mixture: GaussianMixture) -> tuple[Float64, Float64]:
+def whitening(mixture: GaussianMixture) -> tuple[Float64, Float64]:
     """T and R by the eigenvectors of the total correlation: units of the coordinates of x do not matter."""
     std = mixture.std
     varies = std > 0

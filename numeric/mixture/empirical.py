@@ -43,9 +43,9 @@ class SampleOperator:
         """The images of quadratics (n, size), of the same shape."""
         return self._products(lambda _, z: self._values(rows, z), rows.shape[0])
 
-    def right_hand_side(self, layer: MLP | GLU) -> Any:
-        """The same of a layer."""
-        return self._products(lambda x, _: like(layer(x).astype(np.float64), self.template), layer.d_out)
+    def right_hand_side(self, layer: MLP | GLU, constant: Float64) -> Any:
+        """The same of a layer less a constant for every output."""
+        return self._products(lambda x, _: like(layer(x).astype(np.float64) - constant, self.template), layer.d_out)
 
     def _values(self, rows: Any, z: Any) -> Any:
         """p(z), (points, n)."""

@@ -87,22 +87,24 @@ class Outputs:
 def right_hand_side(layer: MLP | GLU, mixture: GaussianMixture, coordinates: Coordinates, degree: int = 2) -> Float64:
     """(E f, E[f z], E[f (zzᵀ − I)]/√2), as in `MomentOperator`: (d_out, 1 + r + r²), and less for lower degrees.
 
+    z and zzᵀ − I have mean 0, so that the constant is set aside first: a large one costs the rest no digits.
+
     Raises:
         OverflowError: expectations beyond double precision.
     """
     r, out = coordinates.dim, Outputs(layer)
     weights = [np.asarray(V, np.float64) @ coordinates.outward for V, _ in layer.projections]
-    constant, linear = np.zeros(out.count), np.zeros((out.count, r))
+    linear = np.zeros((out.count, r))
     quadratic = np.zeros((out.count, r, r) if degree == 2 else (0, r, r))
-    components = (mixture.components[k] for k in coordinates.chosen)
-    parts = zip(coordinates.weights, coordinates.means, coordinates.covariances, components)
-    for pi, mu, C, component in parts:
-        of = neurons(layer, component)
+    known = [neurons(layer, mixture.components[k]) for k in coordinates.chosen]
+    values = np.stack([out.mean(of.mean) for of in known])
+    heaviest = values[np.argmax(coordinates.weights)]
+    constant = heaviest + coordinates.weights @ (values - heaviest)
+    for pi, mu, C, of, value in zip(coordinates.weights, coordinates.means, coordinates.covariances, known, values):
         seen = [V @ C for V in weights]
         seen[0][~of.varies] = 0.0
-        e = out.mean(of.mean)
+        e = value - constant
         gradient = out.sums(of.along, seen[0]) + (out.sums(of.beside, seen[1]) if len(of.beside) else 0.0)
-        constant += pi * e
         linear += pi * (np.outer(e, mu) + gradient)
         half = gradient + 0.5 * np.outer(e, mu)
         for o in range(len(quadratic)):
@@ -114,8 +116,7 @@ def right_hand_side(layer: MLP | GLU, mixture: GaussianMixture, coordinates: Coo
     if degree < 2:
         rows = np.concatenate([constant[:, None], linear], axis=1)[:, : 1 + degree * r]
     else:
-        quadratic[:, range(r), range(r)] -= constant[:, None]
-        rows = np.concatenate([constant[:, None], linear, quadratic.reshape(out.count, -1) / ROOT_2], axis=1)
+        rows = np.concatenate([constant[:, None], linear, quadratic.reshape(out.count, r * r) / ROOT_2], axis=1)
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
         raise OverflowError(

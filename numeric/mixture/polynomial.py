@@ -23,7 +23,8 @@ class Info:
 
     Attributes:
         iterations: applications of the normal equations.
-        energy_error: (d_out,), a bound on E(p − p*)² in units of the variance of p, p* the best polynomial.
+        energy_error: (d_out,), an estimate of E(p − p*)², p* the best polynomial, in units of the variance of p; 0 where
+            there is a closed form, or all normal equations were solved at once.
         seconds: of the solve, without what `Solver` sets up once.
         converged: whether every `energy_error` is at most the tolerance.
         degenerate: how many directions the inputs do not vary in; coefficients along them are zero.
@@ -36,6 +37,8 @@ class Info:
     degenerate: int
 
     def __repr__(self) -> str:
+        if not self.iterations:
+            return f"Info(solved at once, {self.seconds:.3g} s)"
         worst = float(self.energy_error.max(initial=0.0))
         ended = "" if self.converged else ", not converged"
         return (

@@ -24,9 +24,10 @@ from numeric.mixture.coordinates import Coordinates
 
 Float64 = NDArray[np.float64]
 
-_EPSILON = float(np.finfo(np.float64).eps)
-# A feature of smaller mean square is rounding: no component has it.
-_NEVER = 1e-20
+# A product z_i z_j of smaller mean square is rounding: no component has both. Squares less one are differences.
+NEVER, NEVER_SQUARES = 1e-20, 1e-13
+# Combinations of 1, z and z² of smaller relative mean square are rounding too.
+_DEPENDENT = 1e-10
 # Correlation matrices are inverted as if they had no smaller eigenvalue: those are not the same throughout a group.
 _SMALLEST = 1e-6
 
@@ -44,7 +45,7 @@ class Preconditioner:
         self.dim, self._groups = coordinates.dim, coordinates.groups
         products, squares = _fourth_moments(weights, means, covariances)
         roots = np.sqrt(products)
-        alone = np.divide(1.0, roots, out=np.zeros_like(roots), where=products > _NEVER)
+        alone = np.divide(1.0, roots, out=np.zeros_like(roots), where=products > NEVER)
         np.fill_diagonal(alone, 0.0)  # squares are inverted with 1 and z
         seconds = covariances + means[:, :, None] * means[:, None, :]
         shares = (weights[:, None] * squares).T
@@ -71,7 +72,7 @@ class Preconditioner:
 def _inverse_correlation(shares: Float64, seconds: Float64) -> Float64:
     """The inverse of the correlation matrix of Σ_k shares_k seconds_k."""
     matrix = np.tensordot(shares, seconds, 1)
-    root = np.sqrt(np.maximum(np.diagonal(matrix), _NEVER))
+    root = np.sqrt(np.maximum(np.diagonal(matrix), NEVER))
     values, vectors = np.linalg.eigh(matrix / np.outer(root, root))
     return (vectors / np.maximum(values, _SMALLEST * values[-1])) @ vectors.T
 
@@ -108,8 +109,8 @@ def _gram(weights: Float64, means: Float64, covariances: Float64, products: Floa
 def _inverse(gram: Float64) -> Float64:
     """The pseudo-inverse: on hyperplanes squares are combinations of the rest."""
     root = np.sqrt(np.maximum(np.diagonal(gram), 0.0))
-    scale = np.divide(1.0, root, out=np.zeros_like(root), where=root > np.sqrt(_NEVER))
-    values, vectors = np.linalg.eigh(gram * np.outer(scale, scale))
-    kept = values > len(values) * _EPSILON * values[-1]
+    scale = np.divide(1.0, root, out=np.zeros_like(root), where=root > np.sqrt(NEVER_SQUARES))
+    values, vectors = np.linalg.eigh(scale[:, None] * gram * scale)
+    kept = values > _DEPENDENT * values[-1]
     half = (scale[:, None] * vectors[:, kept]) / np.sqrt(values[kept])
     return half @ half.T

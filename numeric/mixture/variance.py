@@ -84,6 +84,8 @@ def _under_mixture(layer: MLP | GLU, mixture: GaussianMixture, p: DensePolynomia
         residual += weight * (own.residual + distance(layer, component, p))
         within += weight * own.total
     weights = mixture.weights[chosen]
+    # about one of them, so that equal means leave nothing
+    means -= means[np.argmax(weights)].copy()
     return Unexplained(residual, within + weights @ (means - weights @ means) ** 2)
 
 

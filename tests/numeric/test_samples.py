@@ -100,7 +100,7 @@ def test_moments_and_draws() -> None:
 
 def test_it_begins_at_the_solution_of_the_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
     X, labels = data()
-    solver, layer = nm.Solver(nm.Samples(X, labels)), layers()["MLP"]
+    solver, layer = nm.Solver(nm.Samples(X, labels), method="iterative"), layers()["MLP"]
     begun = []
     original = conjugate_gradients.start
 
@@ -112,7 +112,8 @@ def test_it_begins_at_the_solution_of_the_mixture(monkeypatch: pytest.MonkeyPatc
     solver.solve(layer)
     assert begun[0] is None
     guide = nm.approximate(layer, nm.GaussianMixture.from_samples(X, labels))
-    np.testing.assert_allclose(solver._polynomial(begun[1])(X), guide(X), rtol=1e-3, atol=1e-3)
+    # up to the constants, which are set aside
+    assert np.ptp(solver._polynomial(begun[1])(X) - guide(X), axis=0).max() < 1e-3
 
 
 def test_bad_input() -> None:
