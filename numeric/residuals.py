@@ -46,6 +46,8 @@ _BLOCK = 512
 _WIDE = 4.0
 # The share of V in the last eight terms that ends a series.
 _ENDED = 1e-18
+# Shares of the deviation that a series may miss, and roundings of σ, by which the integral may exceed it.
+_WAVES, _ROUNDINGS = 1e-7, 1e3
 
 
 def _factorials(n: int) -> Float64:
@@ -291,6 +293,8 @@ def _assembled(
     # Summed from the small end, so that the rest after m terms has no cancellation in it.
     rest = np.cumsum(energy[:, ::-1], axis=1)[:, ::-1]
     ended = energy[:, -8:].sum(axis=1) <= _ENDED * rest[:, 0]
+    # after a straight part the terms of a fast wave come later than all that are known
+    ended &= np.sqrt(direct) <= (1 + _WAVES) * np.sqrt(rest[:, 0]) + _ROUNDINGS * error
     variance = np.where(ended, rest[:, 0], np.maximum(direct, rest[:, 0]))
     missing = np.where(ended, 4 * energy[:, -8:].sum(axis=1), np.maximum(variance - rest[:, 0], EPSILON * variance))
     after = np.concatenate([rest, np.zeros((len(rest), 1))], axis=1)[:, np.minimum(TERMS, terms)]

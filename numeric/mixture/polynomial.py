@@ -23,8 +23,8 @@ class Info:
 
     Attributes:
         iterations: applications of the normal equations.
-        energy_error: (d_out,), an estimate of E(p − p*)², p* the best polynomial, in units of the variance of p; 0 where
-            there is a closed form, or all normal equations were solved at once.
+        energy_error: (d_out,), an estimate of E(p − p*)², p* the best polynomial, in units of the variance of p; 0
+            where there is a closed form, or all normal equations were solved at once.
         seconds: of the solve, without what `Solver` sets up once.
         converged: whether every `energy_error` is at most the tolerance.
         degenerate: how many directions the inputs do not vary in; coefficients along them are zero.
