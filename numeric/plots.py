@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from numeric import checks
 from numeric.atomic import replacing
 from numeric.factored import FactoredPolynomial
-from numeric.spectral import Spectrum, linear_part
+from numeric.spectral import Polynomial, Spectrum, linear_part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -244,7 +244,7 @@ def _oriented(vectors: Float64, towards: ArrayLike | None) -> Float64:
 
 
 def linear_coefficients(
-    p: FactoredPolynomial,
+    p: Polynomial,
     shape: tuple[int, int] | None = None,
     outputs: Sequence[int] | None = None,
     standardised: bool = False,
@@ -329,7 +329,7 @@ def _leading(variance: Float64, share: float = 0.9) -> int:
     return int(np.argmax(sums >= share * sums[-1])) + 1
 
 
-def variance_by_degree(p: FactoredPolynomial, ax: "Axes | None" = None, labels: Sequence[str] | None = None) -> "Axes":
+def variance_by_degree(p: Polynomial, ax: "Axes | None" = None, labels: Sequence[str] | None = None) -> "Axes":
     """What each degree explains of the variance of every output, stacked, and on top what is left: fractions, exact.
 
     An output that does not vary has no bar.
@@ -344,12 +344,12 @@ def variance_by_degree(p: FactoredPolynomial, ax: "Axes | None" = None, labels: 
         TypeError: something that is no polynomial, or no Axes.
         MissingExtra: there is no matplotlib.
     """
-    if not isinstance(p, FactoredPolynomial):
+    if not isinstance(p, Polynomial):
         raise TypeError(f"p: expected what numeric.approximate returned, got {type(p).__name__}")
     names = _texts("labels", labels, p.d_out, "output")
-    explained = p._explained
-    total = explained.total
-    parts = np.vstack([explained.by_degree, explained.residual])
+    left = p._explained.residual if isinstance(p, FactoredPolynomial) else p._unexplained.residual
+    parts = np.vstack([p.variance_by_degree, left])
+    total = parts.sum(axis=0)
     shares = np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
     bottoms = np.cumsum(shares, axis=0) - shares
     with _axes(ax) as axes:

@@ -1,6 +1,7 @@
 """The documents run: every derivation, the notebooks with the outputs committed, and the README's examples."""
 
 import doctest
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from derivations import book
 from numeric import demo
+from numeric.demo_mnist import VARIABLE
 
 README = (book.ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -52,6 +54,14 @@ def test_a_notebook_gives_the_outputs_that_are_committed(path: Path) -> None:
     )
     fresh = list(text_outputs(book.execute(path)))
     assert list(text_outputs(committed)) == fresh, "run `python derivations/book.py --save`"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(VARIABLE not in os.environ, reason=f"needs MNIST in the folder that {VARIABLE} names")
+def test_the_notebook_on_mixtures_runs() -> None:
+    printed = "".join("".join(texts) for _, texts in text_outputs(book.execute(book.MIXTURE)))
+    assert printed.count("True") == 5
+    assert "False" not in printed
 
 
 def test_a_document_becomes_a_page() -> None:

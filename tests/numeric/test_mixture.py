@@ -926,3 +926,32 @@ def test_expectations_beyond_double_precision() -> None:
     for degree in (1, 2):
         with pytest.raises(OverflowError, match=r"beyond double precision|overflow"):
             nm.approximate(steep, inputs, degree)
+
+
+def test_reading_a_quadratic_under_a_mixture() -> None:
+    """The linear part is the gradient at the mean, and the quadratic part its matrix, whatever the metric."""
+    layer, inputs = mlp(140, 5), mixture(141, 3, 5)
+    p = nm.approximate(layer, inputs)
+    about = p.about(inputs.mean)
+    np.testing.assert_allclose(nm.linear_part(p), about.linear, rtol=1e-12)
+    root = np.linalg.cholesky(inputs.cov)
+    np.testing.assert_allclose(
+        np.abs(nm.linear_part(p, whitened=True) @ nm.linear_part(p, whitened=True).T),
+        np.abs(about.linear @ inputs.cov @ about.linear.T),
+        rtol=1e-9,
+    )
+    direction = np.array([1.0, -2.0])[: p.d_out]
+    for output, matrix in ((1, about.quadratic[1]), (direction, np.tensordot(direction, about.quadratic, 1))):
+        raw, white = nm.spectrum(p, output), nm.spectrum(p, output, whitened=True)
+        np.testing.assert_allclose(np.sort(raw.values), np.linalg.eigvalsh(matrix), rtol=1e-9, atol=1e-12)
+        expected = np.linalg.eigvalsh(root.T @ matrix @ root)
+        np.testing.assert_allclose(np.sort(white.values), expected, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(np.einsum("ki,ij,kj->k", raw.vectors, matrix, raw.vectors), raw.values, rtol=1e-9)
+    with pytest.raises(ValueError, match="under a mixture the squares"):
+        _ = nm.spectrum(p, 0, whitened=True).variance
+    with pytest.raises(ValueError, match="neurons: under a mixture"):
+        nm.spectrum(p, 0).neurons(0)
+    with pytest.raises(ValueError, match="p: expected a degree of at most 2"):
+        nm.svd(nm.approximate(layer, inputs, 3))
+    attacked = nm.svd_attack(p, 1)(inputs.sample(10, 0))
+    np.testing.assert_allclose(attacked @ nm.svd(p).vectors[0], 0, atol=1e-12)
