@@ -826,7 +826,8 @@ def test_coefficients_are_those_of_the_polynomial(degree: int) -> None:
 
 
 def test_reprs() -> None:
-    p = nm.approximate(mlp(116, 3), mixture(117, 3, 3))
+    assert repr(nm.approximate(mlp(116, 3), mixture(117, 3, 3)).info).startswith("Info(solved at once, ")
+    p = Solver(mixture(117, 3, 3)).solve(mlp(116, 3))
     assert repr(p) == f"{type(p).__name__}(degree=2, 3 → 2, gelu)"
     assert repr(p.info).startswith(f"Info({p.info.iterations} iterations, energy error ")
     assert repr(p.info).endswith(" s)")
