@@ -17,6 +17,7 @@ QUICK = {
     "convert": ["--small", "--repeats", "3"],
     "variance": ["--small", "--repeats", "1"],
     "spectral": ["--small"],
+    "mixture": ["--small"],
 }
 
 

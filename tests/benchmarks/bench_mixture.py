@@ -1,13 +1,13 @@
 """The best quadratic of a network under a mixture fitted to MNIST: iterations, time, memory, and what it leaves.
 
-    python -m tests.benchmarks.bench_mixture [--mnist FOLDER] [--small] [--sgd]
+    python -m tests.benchmarks.bench_mixture [--mnist FOLDER] [--small]
 
 Ten components, one for each digit, from the 60,000 training images with pixels in [0, 1] and a noise floor of 1e-4; a
 network 784 → 512 → 10 (ReLU) trained for three epochs. The gap is E(p − p*)² over Var f, of the worst output, with p*
 from a solve that goes on to 1e-12. An application of the operator is timed beside the two matrix products per
-component and output that it cannot do without. `--small` averages 2 × 2 pixels: d = 196. `--sgd` adds stochastic
-gradients (Adam on batches of fresh samples of the mixture, from zero, in the same whitened coordinates) for ten times
-the solver's time, and a picture of both curves.
+component and output that it cannot do without. Then the same with 14 × 14 pixels (`--small`: only that), and beside it
+stochastic gradients for ten times the solver's time, with a picture of both: Adam on batches of fresh samples of the
+mixture, in the same whitened coordinates, from the quadratic of the moment-matched Gaussian, the best of four rates.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import numeric as nm
-from numeric.demo_mnist import VARIABLE, mnist, train
+from numeric.demo_mnist import VARIABLE, Mnist, mnist, train
 from numeric.mixture import conjugate_gradients
 from numeric.mixture.expectations import right_hand_side
 from tests.benchmarks.timing import RESULTS, seconds
@@ -31,6 +31,7 @@ Float64 = NDArray[np.float64]
 
 ITERATIONS, SECONDS, MEMORY, RATIO = 120, 600.0, 4.0, 1.25
 NOISE = 1e-4
+RATES = (3e-5, 1e-4, 3e-4, 1e-3)
 STEPS = 3 * 60000 // 128
 
 
@@ -75,12 +76,12 @@ def application(solver: nm.Solver, outputs: int, repeats: int = 5) -> tuple[floa
 
 
 def stochastic(
-    solver: nm.Solver, layer: nm.MLP, limit: float, best: float, total: Float64
+    solver: nm.Solver, layer: nm.MLP, limit: float, best: float, total: Float64, fastest: float
 ) -> tuple[list[float], list[float]]:
     """Seconds and total FVU of Adam on fresh samples, from zero; the excess over the best is computed exactly."""
     operator, rng = solver._operator, np.random.default_rng(0)
     coordinates, d = solver._coordinates, solver._coordinates.dim
-    rows = np.zeros((layer.d_out, operator.size))
+    rows = solver._rows(nm.approximate(layer, solver.inputs.moment_matched()), layer.d_out)
     first, second = np.zeros_like(rows), np.zeros_like(rows)
     right = right_hand_side(layer, solver.inputs, coordinates)
     times, values, spent, step = [], [], 0.0, 0
@@ -94,7 +95,7 @@ def stochastic(
         quadratic = np.stack([z.T @ (excess[:, [o]] * z) - excess[:, o].sum() * np.eye(d) for o in range(len(B))])
         gradient = operator.joined(excess.sum(0), excess.T @ z, quadratic / np.sqrt(2))
         step += 1
-        rate = 3e-3 * min(1.0, step / 100) * max(0.0, 1 - spent / limit)
+        rate = fastest * min(1.0, step / 100) * max(0.0, 1 - spent / limit)
         first += 0.1 * (gradient - first)
         second += 0.001 * (gradient**2 - second)
         rows -= rate * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-10)
@@ -120,16 +121,21 @@ def explained_best(solver: nm.Solver, right: Float64) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", type=Path, default=os.environ.get(VARIABLE), help=f"default: ${VARIABLE}")
-    parser.add_argument("--small", action="store_true", help="14 × 14 pixels; the limits are for 28 × 28")
-    parser.add_argument("--sgd", action="store_true", help="also stochastic gradients, ten times as long")
+    parser.add_argument("--small", action="store_true", help="14 × 14 pixels only; the limits are for 28 × 28")
     options = parser.parse_args()
     if options.mnist is None:
         print(f"skipped: no MNIST; pass --mnist FOLDER or set {VARIABLE}")
         return
     data = mnist(options.mnist)
-    X, labels = pixels(data.train, options.small), data.train_labels
+    for small in (True,) if options.small else (False, True):
+        study(data, small)
+        print()
+
+
+def study(data: Mnist, small: bool) -> None:
+    X, labels = pixels(data.train, small), data.train_labels
     layer = train(X, labels, [STEPS])[0]
-    right = nm.accuracy(layer, pixels(data.test, options.small), data.test_labels)
+    right = nm.accuracy(layer, pixels(data.test, small), data.test_labels)
     print(f"{layer}, right on {right:.2%} of the test images")
     began = time.perf_counter()
     mixture = nm.GaussianMixture.from_samples(X, labels, noise_floor=NOISE)
@@ -149,7 +155,7 @@ def main() -> None:
     for i in range(9, len(gaps), 10):
         print(f"{i + 1:9d}   {gaps[i]:.1e}   {estimates[i]:.1e}   {times[i]:7.1f}")
     fvus(layer, mixture, p)
-    if options.sgd:
+    if small:
         compare(layer, solver, p, took, gaps, times)
 
 
@@ -173,8 +179,12 @@ def compare(
     layer: nm.MLP, solver: nm.Solver, p: nm.SolvedPolynomial, took: float, gaps: Float64, times: Float64
 ) -> None:
     total = p._unexplained.total
-    spent, values = stochastic(solver, layer, 10 * took, p.total_fvu, total)
-    print(f"\nSGD after {spent[-1]:.0f} s: FVU {values[-1]:.5f}; the solver after {took:.0f} s: {p.total_fvu:.5f}")
+    runs = {rate: stochastic(solver, layer, 10 * took, p.total_fvu, total, rate) for rate in RATES}
+    print(
+        f"\nAdam for {10 * took:.0f} s, FVU by rate: " + ", ".join(f"{r:g}: {v[-1]:.5f}" for r, (_, v) in runs.items())
+    )
+    print(f"the solver after {took:.0f} s: {p.total_fvu:.5f}")
+    spent, values = min(runs.values(), key=lambda run: run[1][-1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from matplotlib.figure import Figure
