@@ -99,10 +99,11 @@ def test_the_residual_is_right_to_fourteen_digits_of_what_is_summed(name: str, g
         p = approximate(layer, inputs, degree)
         true = truth(definition(name), W, b, inputs.mean, inputs.cov, degree, (U, c) if gated else None)
         made = explained(p)
-        # softsign's integrals leave a little more of what degree 5 leaves
-        allowed = 2e-14 if name == "softsign" else 1e-14
-        assert_within(made.residual, true.residual(W_out), true.scale(W_out), allowed)
+        # first what is promised of every activation, then what not quite all of them keep
         assert_within(made.residual, true.residual(W_out), made.error, 1.0)
+        if (name, gated, degree) == ("softsign", False, 5):
+            pytest.xfail("σ is rounded like 1, and degree 5 leaves 1e-4 of it: 1.3e-14")
+        assert_within(made.residual, true.residual(W_out), true.scale(W_out), 1e-14)
 
 
 @pytest.mark.parametrize("name", mostly_slow(("relu", "step", "hardtanh"), fast=("hardtanh",)))
