@@ -732,3 +732,10 @@ def test_overflow_is_said() -> None:
     p = approximate(MLP([[1e160]], None, [[1.0]], activation="relu"), Gaussian([0.0]), 1)
     with pytest.raises(OverflowError, match="variance"):
         _ = p.fvu
+
+
+def test_a_fast_wave_on_a_line_keeps_its_variance() -> None:
+    """x + sin²(2x)/2 = x + 1/4 − cos(4x)/4: at s = 20 the wave has variance 1/32 to all digits, the line s²."""
+    layer, inputs = MLP([[20.0]], [0.25], [[1.0]], activation=SNAKE), Gaussian([0.0])
+    for degree, expected in ((0, 400 + 1 / 32), (1, 1 / 32), (3, 1 / 32)):
+        assert explained(approximate(layer, inputs, degree)).residual[0] == pytest.approx(expected, rel=1e-12)
