@@ -27,7 +27,8 @@ class Samples:
 
     Args:
         X: (n, d), of any real dtype; or several such arrays, which stand one below the other. They are kept as given,
-            and read in chunks as often as there are iterations: memory maps are fine. Do not write into them.
+            and read in chunks as often as there are iterations: memory maps are fine (several are put together in
+            memory once, for their moments). Do not write into them.
         labels: (n,), of which every value has a component in the mixture that guides the iteration; None for one
             Gaussian.
         noise_floor: of the mixture that guides, which needs one where X is singular. The result does not depend on

@@ -39,7 +39,6 @@ class MomentOperator:
         self.root = self.xp.sqrt(ROOT_2 * weights)
         self.scaled = covariances * self.root[:, None, None]
         self.tall = self.xp.reshape(self.scaled, (-1, self.dim))
-        self.applications = 0
 
     @property
     def size(self) -> int:
@@ -57,7 +56,6 @@ class MomentOperator:
 
     def __call__(self, rows: Any) -> Any:
         """The images of quadratics (n, size), of the same shape."""
-        self.applications += 1
         xp, pi, mu = self.xp, self.weights, self.means
         e, Cg = self.expectations(rows)
         weighted = e * pi
