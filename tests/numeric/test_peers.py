@@ -100,6 +100,49 @@ def test_polyapprox_has_the_same_numbers_where_it_is_right(name: str) -> None:
     assert_same((p.constant, p.linear, p.quadratic), (fit.alpha, fit.beta.T, fit.unpack_gamma()))
 
 
+def mixture_problem() -> tuple[np.ndarray, np.ndarray]:
+    """Means and covariances of three components."""
+    rng = np.random.default_rng(14)
+    return 2 * rng.standard_normal((3, D)), np.stack([covariance(rng, D, D) for _ in range(3)])
+
+
+def mixture_regression(name: str, means: np.ndarray, covs: np.ndarray) -> Coefficients:
+    """E f and E[f (x − m)ᵀ] Cov(x)⁻¹ under equal weights; the moments are sums of those of the components."""
+    W, b, V, c = problem()[0]
+    m = means.mean(axis=0)
+    total = np.mean([S + np.outer(mean - m, mean - m) for mean, S in zip(means, covs)], axis=0)
+    value, cross = np.zeros(OUT), np.zeros((OUT, D))
+    for mean, S in zip(means, covs):
+        e, s = integrals(name, W, b, mean, S)
+        value += (V @ e[:, 0] + c) / len(means)
+        cross += (V @ ((e[:, 1] / s)[:, None] * (W @ S)) + np.outer(V @ e[:, 0] + c, mean - m)) / len(means)
+    slope = np.linalg.solve(total, cross.T).T
+    return value - slope @ m, slope
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_degree_1_under_a_mixture(name: str) -> None:
+    means, covs = mixture_problem()
+    layer = nm.MLP(*problem()[0], activation=name)
+    p = nm.approximate(layer, nm.GaussianMixture(np.full(3, 1 / 3), means, covs), 1)
+    assert_same((p.constant, p.linear), mixture_regression(name, means, covs))
+    if name != "identity":
+        p = nm.approximate(layer, nm.GaussianMixture([0.4, 0.3, 0.3], means, covs), 1)
+        with pytest.raises(AssertionError):
+            assert_same((p.constant, p.linear), mixture_regression(name, means, covs))
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_polyapprox_has_the_same_numbers_under_a_mixture(name: str) -> None:
+    """Of equal weights: it knows no others."""
+    ols = pytest.importorskip("polyapprox.ols").ols
+    means, covs = mixture_problem()
+    fit = ols(*problem()[0], act=name, mean=means, cov=covs)
+    layer = nm.MLP(*problem()[0], activation=name)
+    p = nm.approximate(layer, nm.GaussianMixture(np.full(3, 1 / 3), means, covs), 1)
+    assert_same((p.constant, p.linear), (fit.alpha, fit.beta.T))
+
+
 def gated_problem() -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
     """Square, because polyapprox takes the number of inputs for that of neurons."""
     rng = np.random.default_rng(12)
