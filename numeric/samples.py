@@ -1,5 +1,6 @@
 """Data as they are, instead of a Gaussian or a mixture: means over the rows of an array."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from numeric import checks
 from numeric.blocks import row_blocks
 from numeric.inputs import Gaussian
-from numeric.mixture.inputs import GaussianMixture
+from numeric.mixture.coordinates import whitening
+from numeric.mixture.inputs import GaussianMixture, _checked_noise_floor
 
 Float64 = NDArray[np.float64]
 
@@ -31,8 +33,9 @@ class Samples:
             memory once, for their moments). Do not write into them.
         labels: (n,), of which every value has a component in the mixture that guides the iteration; None for one
             Gaussian.
-        noise_floor: of the mixture that guides, which needs one where X is singular. The result does not depend on
-            it.
+        noise_floor: c ≥ 0, added to the variances of the components of the mixture that guides, though never more
+            than X itself varies: for classes that vary in fewer directions than X. On the rows the result does not
+            depend on it.
 
     Raises:
         ValueError: wrong shapes, NaN or infinite entries.
@@ -51,13 +54,10 @@ class Samples:
         for (name, _), part in zip(named, self._parts):
             checks.check_shape(name, part, (None, self._parts[0].shape[1] if self._parts[0].ndim == 2 else None))
         whole = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
-        self._own = GaussianMixture.from_samples(whole, np.zeros(len(whole), int) if labels is None else labels)
-        covs = [component.cov for component in self._own.components]
-        self.mixture = (
-            GaussianMixture(self._own.weights, self._own.means, covs, noise_floor=noise_floor)
-            if noise_floor
-            else self._own
-        )
+        labels = np.zeros(len(whole), int) if labels is None else labels
+        self._own = GaussianMixture.from_samples(whole, labels)
+        noise_floor = _checked_noise_floor(noise_floor)
+        self.mixture = _with_noise(self._own, noise_floor) if noise_floor else self._own
 
     def __len__(self) -> int:
         return sum(len(part) for part in self._parts)
@@ -105,3 +105,17 @@ class Samples:
 
     def __repr__(self) -> str:
         return f"Samples({len(self)} rows, dim={self.dim})"
+
+
+def _with_noise(mixture: GaussianMixture, noise_floor: float) -> GaussianMixture:
+    """The mixture with noise of variance `noise_floor`, but nowhere more than its total covariance Σ.
+
+    More would hide from the iteration what the data say: features that vary little would weigh next to nothing. With
+    Σ = R Rᵀ, T R = I and T Tᵀ = U diag(s²) Uᵀ, noise c I on the support is R U diag(c s²) Uᵀ Rᵀ, and no entry of the
+    diagonal may be larger than 1.
+    """
+    inward, outward = whitening(mixture)
+    directions, sizes, _ = np.linalg.svd(inward, full_matrices=False)
+    root = (outward @ directions) * np.minimum(math.sqrt(noise_floor) * sizes, 1.0)
+    covs = [component.cov + root @ root.T for component in mixture.components]
+    return GaussianMixture(mixture.weights, mixture.means, covs)

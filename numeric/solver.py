@@ -9,6 +9,7 @@ Info(58 iterations, energy error 7e-09 of the variance, 190 s)
 >>> later = solver.solve(later_layer, start=p)        # the next checkpoint takes fewer
 """
 
+import errno
 import math
 import os
 import time
@@ -34,7 +35,7 @@ from numeric.mixture.inputs import GaussianMixture
 from numeric.mixture.operator import ROOT_2, MomentOperator
 from numeric.mixture.polynomial import Info, SolvedPolynomial
 from numeric.mixture.preconditioner import Preconditioner
-from numeric.mixture.resume import Checkpoint, digest
+from numeric.mixture.resume import Checkpoint, digest, saved_outputs
 from numeric.moments import AccuracyWarning
 from numeric.normal_equations import MOST_FEATURES, least_squares
 from numeric.progress import Progress
@@ -49,7 +50,9 @@ Method = Literal["auto", "direct", "iterative"]
 _ARRAYS = 8
 # Energies below this share of E p² are rounding.
 _ROUNDING = 1e-26
-# Residuals below this share of the right-hand side are rounding.
+# Residuals below this share of the right-hand side are rounding, and no direction to search in.
+_ROUNDED = 1e-14
+# Where there is nowhere left to go, residuals below this share are.
 _SOLVED = 1e-12
 
 
@@ -57,10 +60,9 @@ class Solver:
     """Finds the polynomial p of total degree ≤ `degree` that minimises E‖f(x) − p(x)‖² under a mixture, or on data.
 
     Degree 1 is closed under a mixture: f's mean, and its covariance with x. In degree 2 there are (d + 1)(d + 2)/2
-        unknowns
-    per output; their normal equations are applied, never formed, and solved by conjugate gradients for all outputs of
-    all layers together (`numeric.mixture`). Higher degrees go by the explicit normal equations, where features are
-    few. What depends on the inputs alone is done once, here.
+    unknowns per output; where they are many, their normal equations are applied, never formed, and solved by
+    conjugate gradients for all outputs of all layers together (`numeric.mixture`). Higher degrees go by the explicit
+    normal equations, where features are few. What depends on the inputs alone is done once, here.
 
     Args:
         inputs: a GaussianMixture, or Samples (degrees 0 to 2).
@@ -76,7 +78,7 @@ class Solver:
     Raises:
         TypeError: inputs of another type, a degree that is no integer.
         ValueError: a degree above 2 with more than 5000 features, or on data; a tolerance that is not positive.
-        CoefficientsTooLarge: quadratics that do not fit into memory.
+        CoefficientsTooLarge: quadratics that do not fit into memory; with "direct", the normal equations.
 
     Source: our derivation, derivations/mixture.md.
     """
@@ -156,10 +158,13 @@ class Solver:
 
         Args:
             layers: an MLP, a GLU, or a list of them, with `d_in == inputs.dim`.
-            start: a polynomial near the solution, such as that of an earlier checkpoint: anything with `about`; or a
-                list, as many as there are layers. Only degree 2 makes use of it.
+            start: a polynomial near the solution, such as that of an earlier checkpoint: anything with `about`,
+                `d_in` and `d_out`; of several layers a list, as many as there are layers, with None where nothing is
+                known. Only degree 2 makes use of it.
             out: a folder for the state of the iteration, written about once a minute and when the solve is
-                interrupted or ends. The same call with the same folder goes on from there, without loss.
+                interrupted or ends. The same call with the same folder goes on from there, without loss. It has to
+                be on the same kind of machine, with as many threads: what is rounded otherwise counts as another
+                problem.
 
         Raises:
             TypeError: something that is no layer.
@@ -171,12 +176,14 @@ class Solver:
         if not single and not isinstance(layers, Sequence):
             raise TypeError(f"layers: expected an MLP, a GLU or a list of them, got {type(layers).__name__}")
         chosen = [layers] if single else list(layers)
+        if not (single or start is None or isinstance(start, Sequence)):
+            raise TypeError(f"start: expected a list, one polynomial for each layer, got {type(start).__name__}")
         starts = [start] * len(chosen) if single or start is None else list(start)
         self._refuse(chosen, starts)
         if not chosen:
             return []
         if out is not None:
-            Path(out).mkdir(parents=True, exist_ok=True)
+            _make_folder(out)
         solved = [self._explicit(layer) for layer in chosen] if self.degree > 2 else self._solve(chosen, starts, out)
         return solved[0] if single else solved
 
@@ -186,18 +193,25 @@ class Solver:
                 raise TypeError(f"layers[{i}]: expected an MLP or a GLU, got {type(layer).__name__}")
             if layer.d_in != self.inputs.dim:
                 raise ValueError(f"layers[{i}]: expected d_in {self.inputs.dim} to match inputs.dim, got {layer.d_in}")
-        for one in starts:
-            if one is not None and not hasattr(one, "about"):
-                raise TypeError(f"start: expected a polynomial for each layer, got {type(one).__name__}")
         if len(starts) != len(layers):
             raise ValueError(f"start: expected one polynomial for each of {len(layers)} layers, got {len(starts)}")
+        for one, layer in zip(starts, layers):
+            if one is None:
+                continue
+            if not hasattr(one, "about"):
+                raise TypeError(f"start: expected a polynomial for each layer, got {type(one).__name__}")
+            if (one.d_in, one.d_out) != (layer.d_in, layer.d_out):
+                raise ValueError(
+                    f"start: expected a polynomial {layer.d_in} → {layer.d_out}, got {one.d_in} → {one.d_out}"
+                )
 
     def _explicit(self, layer: Layer) -> SolvedPolynomial:
         assert isinstance(self.inputs, GaussianMixture)
         began = time.perf_counter()
         pairs = list(zip(self.inputs.weights.tolist(), self.inputs.components))
-        p = least_squares(layer, pairs, self.degree)
-        degenerate = self.inputs.dim - len(whitening(self.inputs)[0])
+        inward = whitening(self.inputs)[0]  # units of the coordinates do not matter
+        p = least_squares(layer, pairs, self.degree, inward if len(inward) else None)
+        degenerate = self.inputs.dim - len(inward)
         info = Info(0, np.zeros(layer.d_out), time.perf_counter() - began, True, degenerate)
         return SolvedPolynomial(layer, self.inputs, p, info)
 
@@ -245,13 +259,16 @@ class Solver:
         direct = self._direct
         if isinstance(self._operator, SampleOperator):
             if initial is None:
-                initial = direct(right) if direct else self._iterate(self._guided, right, None, None)[0]
+                initial = direct(right) if direct else self._iterate(self._guided, right, None, out)[0]
             parts = np.split(constant, np.cumsum([layer.d_out for layer in layers])[:-1])
             operator, pairs = self._operator, zip(layers, parts)
             right = np.concatenate([numpy_of(operator.right_hand_side(layer, part)) for layer, part in pairs])
         elif direct:
             return direct(right), np.zeros(len(right)), 0
-        return self._iterate(self._operator, right, initial, out)
+        found = self._iterate(self._operator, right, initial, out)
+        if (found[1] > self.tol).any():
+            self._warn(found[1], found[2])
+        return found
 
     def _linear(
         self, layers: list[Layer], guided: Float64, constant: Float64, degree: int
@@ -274,15 +291,17 @@ class Solver:
     ) -> tuple[Float64, Float64, int]:
         """As many right-hand sides together as fit into memory."""
         together = max(1, int(available_memory() / 2 / (8 * _ARRAYS * right.shape[1])))
-        parts = []
-        for first in range(0, len(right), together):
-            rows = slice(first, first + together)
+        last = operator is self._operator
+        problem = "" if out is None else digest(self._coordinates, right, initial, self.inputs if last else self._guide)
+        parts, first = [], 0
+        while first < len(right):
+            path = None if out is None else Path(out) / f"{'state' if last else 'guide'}-{first:06}.safetensors"
+            # an interrupted solve goes on with as many as there were, however much memory is free by now
+            rows = slice(first, first + ((path and saved_outputs(path)) or together))
             given, begin = right[rows], None if initial is None else initial[rows]
-            checkpoint = None
-            if out is not None:
-                problem = digest(self._coordinates, given, begin, repr(self.inputs))
-                checkpoint = Checkpoint(Path(out) / f"state-{first:06}.safetensors", problem)
+            checkpoint = Checkpoint(path, f"{problem}, from output {first}") if path else None
             parts.append(self._run(operator, given, begin, checkpoint))
+            first += len(given)
         solutions, errors, counts = zip(*parts)
         return np.concatenate(solutions), np.concatenate(errors), max(counts)
 
@@ -294,6 +313,7 @@ class Solver:
         if state is None:
             begin = None if initial is None else like(initial, self._template)
             state = conjugate_gradients.start(operator, given, begin)
+        _settle(given, state)
         error = self._relative_error(given, state)
         try:
             with Progress("conjugate gradients", 100, self.progress) as bar:
@@ -301,6 +321,7 @@ class Solver:
                     if not conjugate_gradients.step(operator, self._precondition, state):
                         error = np.where(_solved(given, state), 0.0, error)
                         break
+                    _settle(given, state)
                     error = self._relative_error(given, state)
                     bar.show_done(self._percent(error))
                     if checkpoint:
@@ -308,8 +329,6 @@ class Solver:
         finally:
             if checkpoint:
                 checkpoint.save(state, now=True)
-        if (error > self.tol).any():
-            self._warn(error, len(state.gains))
         return numpy_of(state.solution), error, len(state.gains)
 
     def _warn(self, error: Float64, iterations: int) -> None:
@@ -317,7 +336,7 @@ class Solver:
             f"{iterations} iterations leave an energy error of {error.max():.1e} of the variance, more than tol "
             f"{self.tol:g}; raise max_iterations, or continue from the result with start=",
             AccuracyWarning,
-            stacklevel=8,
+            stacklevel=6,
         )
 
     def _percent(self, error: Float64) -> int:
@@ -326,12 +345,21 @@ class Solver:
         return int(100 * math.log(worst) / math.log(min(self.tol, 0.5)))
 
     def _relative_error(self, right: Any, state: conjugate_gradients.State) -> Float64:
-        energy = numpy_of(array_namespace(right).sum(state.solution * (right + state.residual), axis=-1))
-        square = numpy_of(right[:, 0]) ** 2
+        xp = array_namespace(right)
+        with np.errstate(over="ignore", invalid="ignore"):
+            energy = numpy_of(xp.sum(state.solution * (right + state.residual), axis=-1))
+            square = numpy_of(right[:, 0]) ** 2
+            finite = np.isfinite(energy + numpy_of(xp.sum(right * right, axis=-1)))
+        if not finite.all():
+            raise OverflowError(
+                f"layers: the mean square of output {int(np.argmin(finite))}, or of its start, is beyond double "
+                "precision; scale the weights down"
+            )
         variance = np.maximum(energy - square, 0.0)
         estimate = state.estimate()
         # what is below the rounding of all that there is, is nothing
         estimate = np.where(estimate <= _ROUNDING * np.maximum(energy, square), 0.0, estimate)
+        estimate = np.where(_largest(state.residual) == 0, 0.0, estimate)
         with np.errstate(over="ignore"):
             return np.where(estimate > 0, estimate / np.maximum(variance, TINY), 0.0)
 
@@ -341,10 +369,6 @@ class Solver:
         if start is None:
             return np.zeros((d_out, self._guided.size))
         about = start.about(coordinates.center)
-        if (about.d_in, about.d_out) != (self.inputs.dim, d_out):
-            raise ValueError(
-                f"start: expected a polynomial {self.inputs.dim} → {d_out}, got {about.d_in} → {about.d_out}"
-            )
         R = coordinates.outward
         B = R.T @ about.coefficient(2) @ R
         constant = about.constant + np.trace(B, axis1=1, axis2=2)
@@ -364,7 +388,30 @@ class Solver:
         return DensePolynomial(self._coordinates.center, tensors)
 
 
+def _make_folder(out: str | os.PathLike[str]) -> None:
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise NotADirectoryError(errno.ENOTDIR, "out: expected a folder, found a file", os.fspath(out)) from None
+
+
+def _settle(right: Any, state: conjugate_gradients.State) -> None:
+    """Set to zero what is left of outputs where it is rounding.
+
+    As a direction it would be any, also one that nothing depends on, along which steps have no limit.
+    """
+    left, given = _largest(state.residual), _largest(right)
+    settled = (left <= _ROUNDED * given) & (left > 0)
+    if settled.any():
+        state.residual = state.residual * like(np.where(settled, 0.0, 1.0)[:, None], state.residual)
+
+
 def _solved(right: Any, state: conjugate_gradients.State) -> NDArray[np.bool_]:
     """Of which outputs nothing is left but rounding."""
-    left, given = (np.max(np.abs(numpy_of(array)), axis=1) for array in (state.residual, right))
-    return left <= _SOLVED * given
+    return _largest(state.residual) <= _SOLVED * _largest(right)
+
+
+def _largest(rows: Any) -> Float64:
+    """The largest magnitude in every row."""
+    xp = array_namespace(rows)
+    return numpy_of(xp.max(xp.abs(rows), axis=1))

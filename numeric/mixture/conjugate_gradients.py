@@ -63,21 +63,27 @@ def start(operator: Callable[[Any], Any], right: Any, solution: Any | None = Non
 
 
 def step(operator: Callable[[Any], Any], precondition: Callable[[Any, Any], Any], state: State) -> bool:
-    """One iteration, in place; False if there is no direction left to go, or only such that rounding has made up."""
+    """One iteration, in place; False if there is no direction left to go, or only such that rounding has made up.
+
+    An interruption at any moment leaves the state before the iteration or that after it, never one between them.
+    """
     xp = array_namespace(state.residual)
     found = _directions(operator, precondition(state.residual, xp), state)
     if found is None:  # where the system is singular an approximate inverse can point along what nothing depends on
         found = _directions(operator, state.residual, state)
     if found is None:
         return False
-    state.directions, state.images = found
-    lengths = state.directions @ state.residual.T
+    directions, images = found
+    lengths = directions @ state.residual.T
     gained = np.sum(numpy_of(lengths) ** 2, axis=0)
     if state.gains and gained.max() > _LOST * min(gains.max() for gains in state.gains):
         return False
-    state.solution += lengths.T @ state.directions
-    state.residual -= lengths.T @ state.images
-    state.gains.append(gained)
+    solution = lengths.T @ directions
+    solution += state.solution
+    residual = -(lengths.T) @ images
+    residual += state.residual
+    after = State(solution, residual, directions, images, [*state.gains, gained])
+    vars(state).update(vars(after))  # one call, which Python does not interrupt
     return True
 
 

@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from numeric.dense import CoefficientsTooLarge, available_memory
 from numeric.mixture.operator import MomentOperator
 from numeric.mixture.preconditioner import NEVER, NEVER_SQUARES
 from numeric.normal_equations import solve_normal_equations
@@ -13,16 +14,31 @@ Float64 = NDArray[np.float64]
 
 # Up to so many variables, 861 unknowns, this takes less time than the iteration.
 DIRECT = 40
+# Arrays of the size of an image of all unknowns, and of the matrix, that there are at a time.
+_ARRAYS, _MATRICES = 4, 5
 
 
 class DirectSolver:
     """Solves for rows of numbers as in `MomentOperator`, with the matrix that the operator is.
 
-    Where the solution is not unique, on hyperplanes, it is the one with the smallest coefficients.
+    Where the solution is not unique, on hyperplanes, it is the one with the smallest coefficients, each times the
+    root mean square of its feature.
+
+    Raises:
+        CoefficientsTooLarge: a matrix that does not fit into memory.
     """
 
     def __init__(self, operator: MomentOperator) -> None:
         self._operator = operator
+        r, size = operator.dim, operator.size
+        count = (r + 1) * (r + 2) // 2
+        needed = 8 * count * (_ARRAYS * size + _MATRICES * count)
+        if needed > (available := available_memory()):
+            raise CoefficientsTooLarge(
+                f'method: "direct" in {r} variables takes {needed:,} bytes, more than the {available:,} available; '
+                '"iterative" forms no matrix',
+                needed,
+            )
 
     @cached_property
     def _basis(self) -> Float64:

@@ -37,7 +37,7 @@ class Info:
     degenerate: int
 
     def __repr__(self) -> str:
-        if not self.iterations:
+        if not self.iterations and self.converged:
             return f"Info(solved at once, {self.seconds:.3g} s)"
         worst = float(self.energy_error.max(initial=0.0))
         ended = "" if self.converged else ", not converged"
@@ -141,7 +141,7 @@ class SolvedPolynomial:
         """The fraction for all outputs together: E‖f − p‖² over the sum of the Var f_o."""
         return self._unexplained.total_fvu
 
-    @property
+    @cached_property
     def variance_by_degree(self) -> Float64:
         """What the best polynomials of degree 1, …, n explain beyond that of the degree before, (degree, d_out).
 

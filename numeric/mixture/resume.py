@@ -1,14 +1,15 @@
 """The state of an iteration in a file, so that an interrupted solve goes on where it was.
 
 The file belongs to one problem, which is known by a digest of the right-hand sides and of the inputs. It is written
-whole or
-not at all, and what is read is equal to what was written to the last bit: an interrupted solve ends like one that was
-not.
+whole or not at all, and what is read is equal to what was written to the last bit: an interrupted solve ends like one
+that was not.
 """
 
+import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from numeric.mixture.arrays import like, numpy_of
 from numeric.mixture.conjugate_gradients import State
 from numeric.mixture.coordinates import Coordinates
-from numeric.safetensors_format import broken, naming, read, write
+from numeric.mixture.inputs import GaussianMixture
+from numeric.safetensors_format import BrokenFile, broken, described, naming, read, write
+from numeric.samples import Samples
 
 Float64 = NDArray[np.float64]
 
@@ -46,7 +49,8 @@ class Checkpoint:
         """The state, in the library and on the device of `template`; None if there is no file."""
         if not self.path.exists():
             return None
-        metadata, arrays = read(self.path, _accept)
+        with _expendable():
+            metadata, arrays = read(self.path, _accept)
         with naming(self.path):
             if set(arrays) != set(_NAMES):
                 raise broken(f"its arrays are {', '.join(sorted(arrays))}", ", ".join(_NAMES))
@@ -68,14 +72,33 @@ class Checkpoint:
         self._last = time.monotonic()
 
 
-def digest(coordinates: Coordinates, right: Float64, start: Float64 | None, inputs: str) -> str:
+def digest(coordinates: Coordinates, right: Float64, start: Float64 | None, inputs: GaussianMixture | Samples) -> str:
     """Of everything that the iteration depends on."""
     parts = [coordinates.weights, coordinates.means, coordinates.covariances, right]
-    found = hashlib.sha256(inputs.encode())
+    found = hashlib.sha256(repr(inputs).encode())
     for array in parts if start is None else [*parts, start]:
         found.update(repr(array.shape).encode())
         found.update(np.ascontiguousarray(array).data)
+    if isinstance(inputs, Samples):  # of which the right-hand sides do not know the fourth moments
+        for rows in inputs.chunks():
+            found.update(np.ascontiguousarray(rows).data)
     return found.hexdigest()
+
+
+def saved_outputs(path: Path) -> int:
+    """How many outputs a state is of; 0 where there is no file, or one that `Checkpoint.load` will refuse."""
+    with _expendable():
+        gains = described(path)[1].get("gains") if path.exists() else None
+    return gains.shape[1] if gains and len(gains.shape) == 2 else 0
+
+
+@contextlib.contextmanager
+def _expendable() -> Iterator[None]:
+    """Adds to the message of any `BrokenFile` what to do without the file."""
+    try:
+        yield
+    except BrokenFile as error:
+        raise BrokenFile(f"{error} Or delete it: the solve begins anew.") from error.__cause__
 
 
 def _accept(metadata: object) -> None:

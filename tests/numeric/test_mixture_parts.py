@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from numeric.dense import CoefficientsTooLarge
+from numeric.layers import MLP
 from numeric.mixture import conjugate_gradients
 from numeric.mixture.conjugate_gradients import remaining
 from numeric.mixture.coordinates import Coordinates
@@ -17,6 +19,7 @@ from numeric.mixture.expectations import right_hand_side
 from numeric.mixture.inputs import GaussianMixture
 from numeric.mixture.operator import MomentOperator
 from numeric.mixture.preconditioner import Preconditioner
+from numeric.solver import Solver
 from tests.numeric.mixture_problems import glu, mixture, mlp, nodes
 from tests.numeric.problems import assert_close
 
@@ -483,3 +486,25 @@ def test_too_little_is_known_at_first() -> None:
     state = conjugate_gradients.start(lambda rows: rows, np.ones((3, 4)))
     assert np.all(np.isinf(state.estimate()))
     assert remaining(np.zeros((0, 2)).reshape(0, 2)).shape == (2,)
+
+
+# All normal equations at once
+
+
+def test_too_many_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = mixture(30, 2, 5)
+    monkeypatch.setattr("numeric.mixture.direct.available_memory", lambda: 10**4)
+    with pytest.raises(CoefficientsTooLarge, match=r'method: "direct" in 5 variables takes .* bytes, more than'):
+        Solver(inputs, method="direct")
+    assert Solver(inputs, method="iterative").solve(mlp(30, 5)).info.converged
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_units_do_not_matter_to_any_degree(degree: int) -> None:
+    inputs, layer, units = mixture(31, 2, 3), mlp(31, 3), np.array([1.0, 1e-9, 1e9])
+    covs = [np.outer(units, units) * component.cov for component in inputs.components]
+    scaled = GaussianMixture(inputs.weights, inputs.means * units, covs)
+    other = MLP(layer.W_in / units, layer.b_in, layer.W_out, layer.b_out, activation=layer.activation)
+    x = inputs.sample(50, 0)
+    expected = Solver(inputs, degree).solve(layer)(x)
+    assert_close(Solver(scaled, degree).solve(other)(x * units), expected, np.abs(expected).max(), 1e-9)

@@ -1,7 +1,11 @@
 """An interrupted solve goes on as if it had not been; the arrays may be those of any library of the standard."""
 
+import contextlib
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import array_api_strict
@@ -10,6 +14,8 @@ import pytest
 
 import numeric as nm
 from numeric.mixture import arrays, conjugate_gradients
+from numeric.mixture.coordinates import Coordinates
+from numeric.mixture.resume import digest
 from numeric.safetensors_format import BrokenFile
 from tests.numeric.problems import weights
 
@@ -51,6 +57,139 @@ def test_an_interrupted_solve_goes_on_without_loss(tmp_path: Path, monkeypatch: 
     assert os.listdir(tmp_path / "state") == ["state-000000.safetensors"]
 
 
+def lines_of_a_step() -> list[int]:
+    """All lines of `step` that an iteration runs through."""
+    mixture, layer = problem(4)
+    found: list[int] = []
+    with tracing(lambda line: found.append(line)):
+        nm.Solver(mixture, method="iterative", max_iterations=3).solve(layer)
+    return sorted(set(found))
+
+
+@contextlib.contextmanager
+def tracing(at: Callable[[int], None]) -> Iterator[None]:
+    """Calls `at` before every line of `step`."""
+    code, before = conjugate_gradients.step.__code__, sys.gettrace()
+
+    def local(frame: FrameType, event: str, _: Any) -> Any:
+        if event == "line":
+            at(frame.f_lineno)
+        return local
+
+    sys.settrace(lambda frame, *_: local if frame.f_code is code else None)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.filterwarnings("ignore:3 iterations leave")
+def test_an_interruption_at_any_line_of_an_iteration_loses_nothing(tmp_path: Path) -> None:
+    mixture, layer = problem()
+    whole, lines = nm.Solver(mixture, method="iterative").solve(layer), lines_of_a_step()
+    assert len(lines) > 10
+    for chosen in lines:
+        seen: list[int] = []
+
+        def interrupt(line: int, chosen: int = chosen, seen: list[int] = seen) -> None:
+            seen.extend([line] * (line == chosen))
+            if len(seen) == 6:
+                seen.clear()
+                raise KeyboardInterrupt
+
+        with tracing(interrupt), contextlib.suppress(KeyboardInterrupt):
+            nm.Solver(mixture, method="iterative").solve(layer, out=tmp_path / str(chosen))
+        resumed = nm.Solver(mixture, method="iterative").solve(layer, out=tmp_path / str(chosen))
+        np.testing.assert_array_equal(resumed.quadratic, whole.quadratic)
+        assert resumed.info.iterations == whole.info.iterations
+
+
+def interrupted_at(monkeypatch: pytest.MonkeyPatch, count: int) -> list[int]:
+    """From now on the step of this number is interrupted; all are counted."""
+    step, calls = conjugate_gradients.step, []
+
+    def interrupted(*args: Any) -> bool:
+        calls.append(1)
+        if len(calls) == count:
+            raise KeyboardInterrupt
+        return step(*args)
+
+    monkeypatch.setattr(conjugate_gradients, "step", interrupted)
+    return calls
+
+
+def test_it_goes_on_with_less_memory_and_with_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture, layer = problem()
+    # two outputs at a time
+    few, many = 2 * 2 * 8 * 8 * (1 + 20 + 400), 10**9
+    for before, after in ((few, many), (many, few)):
+        monkeypatch.setattr("numeric.solver.available_memory", lambda before=before: before)
+        whole = nm.Solver(mixture, method="iterative").solve(layer)
+        with monkeypatch.context() as patch:
+            interrupted_at(patch, 8)
+            with pytest.raises(KeyboardInterrupt):
+                nm.Solver(mixture, method="iterative").solve(layer, out=tmp_path / str(before))
+        monkeypatch.setattr("numeric.solver.available_memory", lambda after=after: after)
+        resumed = nm.Solver(mixture, method="iterative").solve(layer, out=tmp_path / str(before))
+        np.testing.assert_array_equal(resumed.quadratic, whole.quadratic)
+
+
+@pytest.mark.parametrize("count", [4, 14])
+def test_on_data_too_the_mixture_that_guides_included(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixture, layer = problem(8)
+    solver = nm.Solver(nm.Samples(mixture.sample(200, 0), np.arange(200) % 3), method="iterative")
+    with monkeypatch.context() as patch:
+        steps = interrupted_at(patch, 0)
+        whole = solver.solve(layer)
+        total = len(steps)
+        assert total - whole.info.iterations > 4  # of them guide
+    with monkeypatch.context() as patch:
+        interrupted_at(patch, count)
+        with pytest.raises(KeyboardInterrupt):
+            solver.solve(layer, out=tmp_path)
+    steps = interrupted_at(monkeypatch, 0)
+    resumed = solver.solve(layer, out=tmp_path)
+    assert len(steps) == total - (count - 1)
+    np.testing.assert_array_equal(resumed.quadratic, whole.quadratic)
+
+
+def test_other_data_are_another_problem() -> None:
+    mixture, _ = problem(3)
+    coordinates, X = Coordinates.of(mixture), mixture.sample(20, 0)
+    right = np.ones((1, 13))
+    known = {digest(coordinates, right, None, nm.Samples(given)) for given in (X, X.copy(), np.asfortranarray(X))}
+    assert len(known) == 1
+    assert digest(coordinates, right, None, nm.Samples(X + 1e-9)) not in known
+
+
+def test_the_state_of_a_part_of_the_layers_is_refused(tmp_path: Path) -> None:
+    mixture, layer = problem()
+    nm.Solver(mixture, method="iterative").solve(layer, out=tmp_path)
+    with pytest.raises(ValueError, match="another problem"):
+        nm.Solver(mixture, method="iterative").solve([layer, layer], out=tmp_path)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    mixture, layer = problem(3)
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(NotADirectoryError, match="out: expected a folder, found a file"):
+            nm.Solver(mixture).solve(layer, out=out)
+
+
+def test_starts_that_do_not_fit() -> None:
+    mixture, layer = problem(3)
+    solver = nm.Solver(mixture)
+    p = solver.solve(layer)
+    with pytest.raises(TypeError, match="start: expected a list, one polynomial for each layer, got SolvedPolynomial"):
+        solver.solve([layer], start=p)  # type: ignore[call-overload]
+    other, wide = problem(4)
+    with pytest.raises(ValueError, match="start: expected a polynomial 3 → 3, got 4 → 3"):
+        solver.solve(layer, start=nm.approximate(wide, other.moment_matched()))
+
+
 def test_the_state_of_another_problem_is_refused(tmp_path: Path) -> None:
     mixture, layer = problem()
     nm.Solver(mixture, method="iterative").solve(layer, out=tmp_path)
@@ -71,7 +210,7 @@ def test_damaged_states_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "state-000000.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-1])
-    with pytest.raises(BrokenFile):
+    with pytest.raises(BrokenFile, match="Or delete it: the solve begins anew"):
         nm.Solver(mixture, method="iterative").solve(layer, out=tmp_path)
     layer.save(path)
     with pytest.raises(BrokenFile, match="the state of an interrupted solve"):

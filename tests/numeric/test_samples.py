@@ -83,6 +83,73 @@ def test_fewer_rows_than_coefficients_are_met_exactly() -> None:
     assert p.total_fvu < 1e-12
 
 
+@pytest.mark.parametrize("degree", [1, 2])
+@pytest.mark.parametrize("small", [1e-3, 1e-10])
+def test_a_noise_floor_above_the_variance_of_a_coordinate_does_no_harm(small: float, degree: int) -> None:
+    (X, labels), layer, units = data(), layers()["MLP"], np.array([1.0, 1.0, 1.0, small])
+    assert isinstance(layer, nm.MLP)
+    # the same function in other units, of which least squares does not depend
+    f, best = layer(X), least_squares(X, layer(X), degree)
+    other = nm.MLP(layer.W_in / units, layer.b_in, layer.W_out, layer.b_out, activation="relu")
+    p = nm.approximate(other, nm.Samples(X * units, labels, noise_floor=1e-2), degree)
+    assert gap(p, X * units, best, f) < 1e-8
+
+
+def test_no_more_noise_than_the_data_vary() -> None:
+    X, labels = data()
+    X[:, 3] *= 1e-3
+    own = nm.GaussianMixture.from_samples(X, labels)
+    for floor in (1e-9, 1e-2, 1e3):
+        guide = nm.Samples(X, labels, noise_floor=floor).mixture
+        noise = guide.components[0].cov - own.components[0].cov
+        values = np.linalg.eigvals(np.linalg.solve(own.cov, noise))
+        assert values.real.min() > -1e-9
+        assert values.real.max() < 1 + 1e-9
+        # where they vary by more it is all of it
+        scale = np.sqrt(np.diagonal(own.cov))
+        expected = floor * np.eye(4) if floor == 1e-9 else own.cov if floor == 1e3 else None
+        if expected is not None:
+            np.testing.assert_allclose(noise / np.outer(scale, scale), expected / np.outer(scale, scale), atol=1e-9)
+    with pytest.raises(ValueError, match="noise_floor"):
+        nm.Samples(X, noise_floor=-1.0)
+    with pytest.raises(TypeError, match="noise_floor"):
+        nm.Samples(X, noise_floor="")  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("method", ["direct", "iterative"])
+@pytest.mark.parametrize("noise_floor", [0.0, 1e-4])
+def test_few_distinct_rows_are_met_exactly(noise_floor: float, method: Any) -> None:
+    layer, X = layers()["MLP"], data()[0]
+    for distinct in (2, 5):
+        for seed in range(5):
+            chosen = np.random.default_rng(seed).integers(0, distinct, 80)
+            samples = nm.Samples(X[chosen], noise_floor=noise_floor)
+            p = nm.Solver(samples, method=method).solve(layer)
+            assert gap(p, X[chosen], layer(X[chosen]), layer(X[chosen])) < 1e-12
+            assert p.info.converged
+
+
+def test_only_the_result_is_warned_about() -> None:
+    solver = nm.Solver(nm.Samples(*data()), method="iterative", max_iterations=1)
+    with pytest.warns(nm.AccuracyWarning) as caught:
+        p = solver.solve(layers()["MLP"])
+    assert [warning.filename for warning in caught] == [__file__]
+    assert repr(p.info).endswith("not converged)")
+    solver.max_iterations = 0
+    with pytest.warns(nm.AccuracyWarning):
+        assert repr(solver.solve(layers()["MLP"]).info).startswith("Info(0 iterations, energy error inf")
+
+
+def test_mean_squares_beyond_double_precision() -> None:
+    layer = layers()["MLP"]
+    assert isinstance(layer, nm.MLP)
+    huge = nm.MLP(layer.W_in, None, layer.W_out * [[1.0], [1e200]], activation="relu")
+    for method in ("direct", "iterative"):
+        with np.errstate(all="ignore"), pytest.raises(OverflowError, match="layers: the mean square of output 1"):
+            nm.Solver(nm.Samples(data()[0]), method=method).solve(huge)
+
+
 def test_moments_and_draws() -> None:
     X, labels = data()
     for samples in (nm.Samples(X), nm.Samples([X[:7], X[7:]], labels, noise_floor=5.0)):
