@@ -204,7 +204,8 @@ class _Version(argparse.Action):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="symgauss",
-        description="Layers of neural networks as their best polynomial approximations under Gaussian inputs.",
+        description="Layers of neural networks as their best polynomial approximations under Gaussian inputs and\n"
+        "mixtures of Gaussians.",
         epilog=f"""\
 examples:
   symgauss derive gelu
@@ -319,7 +320,7 @@ def _add_convert(commands: Any) -> None:
         commands,
         "convert",
         _convert,
-        "turn a layer into its best polynomial under Gaussian inputs",
+        "turn a layer into its best polynomial under a Gaussian or a mixture",
         """\
 FILE holds the layer, with weights as in torch.nn.Linear, (outputs, inputs):
   .npz           arrays W_in, b_in, W_out, b_out (MLP), or W_gate, b_gate, W_up, b_up, W_out, b_out
@@ -330,8 +331,12 @@ FILE holds the layer, with weights as in torch.nn.Linear, (outputs, inputs):
 STATS says what the inputs are like:
   .npy           samples (n, d), which may be larger than memory
   .npz           mean with cov, (d, d) or (d,); mean with a factor F of the covariance, (d, r);
-                 or samples X (n, d)
-  safetensors    the same, or a Gaussian that was saved
+                 or samples X (n, d). Of a mixture: X with labels (n,), a Gaussian for each label;
+                 or weights (K,), means (K, d) and covs: (K, d, d), (K, d), or, one for all, (d, d)
+  safetensors    the same without labels; or a Gaussian or a mixture that was saved
+
+Under a Gaussian the polynomial is a formula. Under a mixture it is solved for: degree 2 of more
+than 40 inputs by an iteration, which has options of its own, all else at once.
 
 Files are recognised by what is in them. Nothing is ever unpickled.""",
         f"""\
@@ -342,6 +347,7 @@ examples:
   symgauss convert model.safetensors --inputs stats.npz --activation gelu \\
       --tensor W_in=mlp.fc1.weight --tensor b_in=mlp.fc1.bias \\
       --tensor W_out=mlp.fc2.weight --tensor b_out=mlp.fc2.bias
+  symgauss convert layer.npz --inputs labelled.npz --noise-floor 1e-3 --checkpoint state
 
 A tensor of a model whose weights are (inputs, outputs) is transposed by .T behind its name, as in
 --tensor W_in=h.0.mlp.c_fc.weight.T.
@@ -353,13 +359,18 @@ with --json, one object:
   activation, activation_parameters, activation_formula          its name, numbers by name, text
   total_fvu, fvu        fraction of variance unexplained, of all outputs together and of each;
                         null with --no-fvu
-  variance_by_degree    the variance that each degree from 1 adds, a list over outputs for each
+  variance_by_degree    the variance that each degree from 1 adds, a list over outputs for each;
+                        null with --no-fvu, and under a mixture; there inspect --fvu computes it
+  solved                under a mixture: iterations, 0 if it was solved at once; converged;
+                        energy_error, for each output what is estimated to be left to gain, as a
+                        fraction of its variance; seconds; degenerate, how many directions the
+                        inputs do not vary in
   tensors               the names in FILE of the arrays that were used
   out                   where the polynomial was written, or null""",
     )
     parser.add_argument("file", metavar="FILE", help="the layer")
     parser.add_argument(
-        "--inputs", metavar="STATS", required=True, help="samples, or mean and covariance, of its inputs"
+        "--inputs", metavar="STATS", required=True, help="samples, or means and covariances, of its inputs"
     )
     parser.add_argument("--degree", metavar="N", type=_size, default=2, help="of the polynomial (default: 2)")
     parser.add_argument("--activation", metavar="NAME", help="see below; needed unless FILE says it")
@@ -374,6 +385,7 @@ with --json, one object:
         default=[],
         help="what an array is called in FILE",
     )
+    _add_mixture_options(parser.add_argument_group("options of mixtures"))
     parser.add_argument("--out", metavar="PATH", help="where to write the polynomial, with its variance; see inspect")
     parser.add_argument("--force", action="store_true", help="replace PATH if it is there")
     parser.add_argument(
@@ -385,13 +397,40 @@ with --json, one object:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_mixture_options(group: Any) -> None:
+    group.add_argument(
+        "--covariance-type",
+        metavar="TYPE",
+        choices=("full", "diag", "tied"),
+        help="full, diag (variances) or tied (one for all components); default: as the shape of covs says, full of "
+        "labelled samples",
+    )
+    group.add_argument(
+        "--noise-floor", metavar="C", type=_floor, help="add C to every variance of every component (default: 0)"
+    )
+    group.add_argument(
+        "--tol",
+        metavar="T",
+        type=_fraction,
+        help="stop when an estimated T of the variance of every output is left to gain (default: 1e-8)",
+    )
+    group.add_argument(
+        "--max-iterations", metavar="N", type=_positive, help="stop after N iterations, with a warning (default: 200)"
+    )
+    group.add_argument(
+        "--checkpoint",
+        metavar="FOLDER",
+        help="keep the state of the iteration there; interrupted, the same command goes on where it was",
+    )
+
+
 def _add_inspect(commands: Any) -> None:
     parser = _command(
         commands,
         "inspect",
         _inspect,
         "show what a file holds, and what the polynomial in it looks for",
-        "FILE is what convert wrote, or .save in Python: a polynomial, a layer, a Gaussian.",
+        "FILE is what convert wrote, or .save in Python: a polynomial, a layer, a Gaussian, a mixture.",
         """\
 examples:
   symgauss inspect quadratic.safetensors
@@ -402,16 +441,18 @@ examples:
 with --json, one object:
   file, written_by    the file, and the version of symgauss that wrote it
   kind, summary       what it holds
-of a polynomial that convert made, also those of convert from degree to variance_by_degree, and
+of a polynomial that convert made, also those of convert from degree to solved, and
   whitened            whether directions are measured in standard deviations of the inputs
   singular_values     of the linear part, or null
   spectra             of each output that was looked at: output; eigenvalues of the part of degree
                       2, by decreasing size; variances of these, null unless whitened; neurons, for
-                      each eigenvalue a list of neuron and contribution
+                      each eigenvalue a list of neuron and contribution; both null under a mixture
   plot                where the picture was written, or null
 of a layer: d_in, n_hidden, d_out, activation, activation_parameters, activation_formula, arrays
 (dtype and shape by name)
 of a Gaussian: dim, covariance (identity, diagonal, factor, full), rank_at_most, mean, std
+of a mixture: n_components, dim, covariance (full, diag, tied), noise_floor, weights, labels (or
+null), rank_at_most, mean, std, variance_within (of all coordinates, in the components)
 of a polynomial by its coefficients: degree, d_in, d_out, center, norms (of each order)""",
     )
     parser.add_argument("file", metavar="FILE", help="what convert or .save wrote")
@@ -445,6 +486,27 @@ def _positive(text: str) -> int:
     if number == 0:
         raise argparse.ArgumentTypeError("expected an integer ≥ 1, got '0'")
     return number
+
+
+def _floor(text: str) -> float:
+    number = _number(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number ≥ 0, as in 1e-3, got {text!r}")
+    return number
+
+
+def _fraction(text: str) -> float:
+    number = _number(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, as in 1e-8, got {text!r}")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _shape(text: str) -> tuple[int, int]:

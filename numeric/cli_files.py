@@ -1,4 +1,4 @@
-"""Layers and inputs from files: NumPy's .npz and .npy, safetensors whoever wrote them, and our own.
+"""Layers from files: NumPy's .npz, safetensors whoever wrote them, and our own. Inputs are in `numeric.cli_inputs`.
 
 What a file is its first bytes say, not its name. Nothing is ever unpickled.
 """
@@ -21,7 +21,6 @@ from numeric.activations import Activation, UnknownActivation, activation_names
 from numeric.activations import activation as resolve
 from numeric.cli_errors import Refused, one_line, refusing
 from numeric.files import Saved, WrongActivation, load
-from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
 from numeric.safetensors_format import Described
 
@@ -31,7 +30,6 @@ KINDS: dict[type[MLP | GLU], tuple[str, ...]] = {
     GLU: ("W_gate", "b_gate", "W_up", "b_up", "W_out", "b_out"),
 }
 _REQUIRED = {MLP: ("W_in", "W_out"), GLU: ("W_gate", "W_up")}
-_STATISTICS = "X (n, d), mean with cov (d, d) or (d,), or mean with F (d, r)"
 # As much as fits a few lines of a terminal.
 _MOST_LISTED = 12
 _PICKLES = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
@@ -78,7 +76,7 @@ class Archive(ABC):
 
     def missing(self, what: str) -> Refused:
         """The error that says what was looked for, and what there is."""
-        shown = [f"{name} {_shape(shape)}" for name, (_, shape) in list(self.arrays.items())[:_MOST_LISTED]]
+        shown = [f"{name} {shape_text(shape)}" for name, (_, shape) in list(self.arrays.items())[:_MOST_LISTED]]
         more = len(self.arrays) - len(shown)
         return Refused(
             f"{self.path!r} has no {what}; there {'is' if len(self.arrays) == 1 else 'are'} "
@@ -86,7 +84,8 @@ class Archive(ABC):
         )
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def shape_text(shape: tuple[int, ...]) -> str:
+    """(3, 4), without a comma in (3)."""
     return f"({', '.join(map(str, shape))})"
 
 
@@ -95,7 +94,7 @@ class Npz(Archive):
 
     def __init__(self, path: str) -> None:
         self.path = path
-        with _damaged(path), zipfile.ZipFile(path) as archive:
+        with damaged(path), zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist()}
             if any(not name.endswith(".npy") for name in members):
                 raise Refused(
@@ -105,7 +104,7 @@ class Npz(Archive):
             self.arrays = {name.removesuffix(".npy"): _member(path, archive, info) for name, info in members.items()}
 
     def read(self, names: Collection[str]) -> dict[str, NDArray[Any]]:
-        with _damaged(self.path), np.load(self.path, allow_pickle=False) as archive:
+        with damaged(self.path), np.load(self.path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
 
 
@@ -145,8 +144,13 @@ class Tensors(Archive):
             return safetensors_format.read_tensors(self.path, names)
 
 
+def archive_of(path: str, kind: str) -> Npz | Tensors:
+    """Its arrays, if `signature` has said that it is "npz" or "safetensors"."""
+    return Npz(path) if kind == "npz" else Tensors(path)
+
+
 @contextlib.contextmanager
-def _damaged(path: str) -> Iterator[None]:
+def damaged(path: str) -> Iterator[None]:
     """Around the parsers of NumPy and zipfile, which raise about anything for bytes that were changed."""
     try:
         yield
@@ -192,7 +196,7 @@ def layer_from(
     kind = signature(path)
     if kind == "npy":
         raise Refused(f"{path!r} is a single array; a layer has several: save them with numpy.savez")
-    archive = Npz(path) if kind == "npz" else Tensors(path)
+    archive = archive_of(path, kind)
     if isinstance(archive, Tensors) and archive.ours:
         return _ours(path, activation, parameters, mapped)
     names = _matched(archive, mapped)
@@ -279,7 +283,7 @@ def _said(archive: Archive) -> str | None:
     if array.dtype.kind != "U" or array.size != 1:
         raise Refused(
             f"{archive.path!r}: activation: expected a text, as in numpy.savez(…, activation='gelu'), "
-            f"got {_shape(array.shape)} of {array.dtype}"
+            f"got {shape_text(array.shape)} of {array.dtype}"
         )
     return str(array.item())
 
@@ -293,58 +297,3 @@ def _known(name: str, parameters: Mapping[str, float]) -> Activation:
             known = f"Known are {', '.join(activation_names())}."
             raise Refused(str(error).replace("See numeric.activation_names().", known)) from error.__cause__
         raise
-
-
-# Inputs
-
-
-def inputs_from(path: str, dim: int) -> Gaussian:
-    """The Gaussian that a file describes, by samples, by mean and covariance, or by mean and factor.
-
-    Args:
-        path: samples in an .npy file, which is mapped and not loaded; any of the three in an .npz or safetensors file;
-            or a Gaussian that was saved.
-        dim: how many dimensions it must have. Samples of another number are refused before they are read.
-    """
-    kind = signature(path)
-    if kind == "npy":
-        with _damaged(path):
-            samples = np.load(path, mmap_mode="r", allow_pickle=False)
-        return _from_samples(path, samples, dim)
-    archive = Npz(path) if kind == "npz" else Tensors(path)
-    if isinstance(archive, Tensors) and archive.ours:
-        inputs = loaded(path)
-        if not isinstance(inputs, Gaussian):
-            raise Refused(f"{path!r} holds {inputs}; --inputs takes a Gaussian, or {_STATISTICS}")
-        return _checked(path, inputs, dim)
-    names = {"X", "mean", "cov", "F"} & archive.arrays.keys()
-    if names == {"X"}:
-        shape = archive.arrays["X"].shape
-        return _from_samples(path, None if _misfit(shape, dim) else archive.read(["X"])["X"], dim, shape)
-    if names not in ({"mean", "cov"}, {"mean", "F"}):
-        if names:
-            raise Refused(f"{path!r} has {', '.join(sorted(names))}; expected {_STATISTICS}")
-        raise archive.missing(f"statistics of inputs: {_STATISTICS}")
-    arrays = archive.read(names)
-    with refusing(path):
-        if "F" in arrays:
-            return _checked(path, Gaussian.from_factor(arrays["mean"], arrays["F"]), dim)
-        return _checked(path, Gaussian(arrays["mean"], arrays["cov"]), dim)
-
-
-def _misfit(shape: tuple[int, ...], dim: int) -> bool:
-    return len(shape) == 2 and shape[1] != dim
-
-
-def _from_samples(path: str, samples: Any, dim: int, shape: tuple[int, ...] | None = None) -> Gaussian:
-    found = samples.shape if shape is None else shape
-    if _misfit(found, dim):
-        raise Refused(f"{path!r} has samples of {found[1]} coordinates, and the layer has {dim} inputs")
-    with refusing(path):
-        return Gaussian.from_samples(samples)
-
-
-def _checked(path: str, inputs: Gaussian, dim: int) -> Gaussian:
-    if inputs.dim != dim:
-        raise Refused(f"{path!r} has {inputs.dim} coordinates, and the layer has {dim} inputs")
-    return inputs

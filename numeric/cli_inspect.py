@@ -6,13 +6,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numeric.cli_convert import fvu_lines, known_variance, parameters_text, polynomial_facts
+from numeric.cli_convert import (
+    Converted,
+    fvu_lines,
+    head_lines,
+    known_by_degree,
+    known_variance,
+    parameters_text,
+    polynomial_facts,
+    summarised,
+)
 from numeric.cli_errors import Refused, check_target, refusing
 from numeric.cli_files import KINDS, Tensors, loaded, signature
 from numeric.dense import DensePolynomial
 from numeric.factored import FactoredPolynomial
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
+from numeric.mixture.inputs import GaussianMixture
+from numeric.mixture.polynomial import SolvedPolynomial
 from numeric.spectral import Spectrum, spectrum, svd
 
 # Outputs whose eigenvalues are shown when none was chosen.
@@ -23,6 +34,8 @@ _LARGE = 2**22
 _SMALL = 1500
 # Neurons shown for each eigenvalue.
 _NEURONS = 5
+# Labels of components shown.
+_MOST_LABELS = 10
 
 Facts = dict[str, Any]
 
@@ -40,7 +53,7 @@ def run(options: Any) -> tuple[Facts, list[str]]:
         check(options.plot)
     obj, texts = _loaded(options.file)
     about = {"file": options.file, "written_by": texts.get("symgauss_version")}
-    if isinstance(obj, FactoredPolynomial):
+    if isinstance(obj, Converted):
         facts, lines = _polynomial(obj, options)
     else:
         _refuse_options(obj, options)
@@ -116,13 +129,63 @@ def _gaussian(inputs: Gaussian) -> tuple[Facts, list[str]]:
         "mean": inputs.mean,
         "std": std,
     }
+    return facts, [repr(inputs), *_moment_lines(inputs)]
+
+
+def _moment_lines(inputs: Gaussian | GaussianMixture) -> list[str]:
+    std = inputs.std
     constant = int(np.sum(std == 0))
-    return facts, [
-        repr(inputs),
+    return [
         f"  mean        {_range(inputs.mean)}",
         f"  std         {_range(std)}{f', 0 in {constant} of {inputs.dim} coordinates' if constant else ''}",
         f"  variance    {float(std @ std):.6g} in all",
     ]
+
+
+def _mixture(mixture: GaussianMixture) -> tuple[Facts, list[str]]:
+    total, within = float(mixture.std @ mixture.std), _variance_within(mixture)
+    labels = None if mixture.labels is None else [_label(label) for label in mixture.labels.tolist()]
+    facts = {
+        "kind": "GaussianMixture",
+        "summary": repr(mixture),
+        "n_components": mixture.n_components,
+        "dim": mixture.dim,
+        "covariance": mixture.covariance_type,
+        "noise_floor": mixture.noise_floor,
+        "weights": mixture.weights,
+        "labels": labels,
+        "rank_at_most": mixture.moment_matched().covariance.rank,
+        "mean": mixture.mean,
+        "std": mixture.std,
+        "variance_within": within,
+    }
+    *moments, variance = _moment_lines(mixture)
+    # never below 0: the variance between components may be rounding
+    between = max(1 - within / total, 0.0) if total > 0 else 0.0
+    return facts, [
+        repr(mixture),
+        f"  weights     {summarised(mixture.weights, 'component')}",
+        *([] if labels is None else [f"  labels      {_listed(labels)}"]),
+        *moments,
+        f"{variance}, {between:.2%} of it between the means of components",
+        f"  rank        {facts['rank_at_most']} of {mixture.dim}",
+    ]
+
+
+def _variance_within(mixture: GaussianMixture) -> float:
+    """What the components have by themselves of the variance of all coordinates."""
+    variances = [float(component.std @ component.std) for component in mixture.components]
+    return float(mixture.weights @ np.array(variances))
+
+
+def _label(label: Any) -> Any:
+    """As JSON has it."""
+    return label.decode("latin-1") if isinstance(label, bytes) else label
+
+
+def _listed(labels: list[Any]) -> str:
+    shown = ", ".join(str(label) for label in labels[:_MOST_LABELS])
+    return shown if len(labels) <= _MOST_LABELS else f"{shown}, … of {len(labels)}"
 
 
 def _range(values: NDArray[np.float64]) -> str:
@@ -145,42 +208,53 @@ def _dense(p: DensePolynomial) -> tuple[Facts, list[str]]:
     return facts, [repr(p), f"  center      {_range(p.center)}", *rows]
 
 
-_KINDS: dict[type, Any] = {MLP: _layer, GLU: _layer, Gaussian: _gaussian, DensePolynomial: _dense}
+_KINDS: dict[type, Any] = {
+    MLP: _layer,
+    GLU: _layer,
+    Gaussian: _gaussian,
+    GaussianMixture: _mixture,
+    DensePolynomial: _dense,
+}
 
 
 # Converted layers
 
 
-def _polynomial(p: FactoredPolynomial, options: Any) -> tuple[Facts, list[str]]:
+def _polynomial(p: Converted, options: Any) -> tuple[Facts, list[str]]:
     _check_output(p, options)
     if options.fvu:
         with refusing(options.file):
-            _ = p.total_fvu
+            _ = p.total_fvu, p.variance_by_degree
     with refusing(options.file):
         values = _singular_values(p, options.count, options.whitened)
         spectra = _spectra(p, options)
     if options.plot is not None:
         from numeric.cli_picture import draw
 
-        draw(p, spectra, options)
+        draw(p, spectra, options, linear=_has_part(p, 1))
     facts = {
         **polynomial_facts(p),
         "whitened": options.whitened,
         "singular_values": values,
-        "spectra": [_spectrum_facts(output, found) for output, found in spectra.items()],
+        "spectra": [_spectrum_facts(p, output, found) for output, found in spectra.items()],
         "plot": options.plot,
     }
     return facts, list(_polynomial_lines(p, facts, spectra, options))
 
 
-def _check_output(p: FactoredPolynomial, options: Any) -> None:
+def _check_output(p: Converted, options: Any) -> None:
     if options.output is not None and options.output >= p.d_out:
         raise Refused(f"{options.file!r} has the outputs 0 to {p.d_out - 1}; there is no output {options.output}")
 
 
-def _singular_values(p: FactoredPolynomial, count: int | None, whitened: bool) -> NDArray[np.float64] | None:
+def _has_part(p: Converted, degree: int) -> bool:
+    """Whether the part of this degree can be told from the others; above 2 it cannot under a mixture."""
+    return p.degree >= degree and (isinstance(p, FactoredPolynomial) or p.degree <= 2)
+
+
+def _singular_values(p: Converted, count: int | None, whitened: bool) -> NDArray[np.float64] | None:
     """The largest; None for a polynomial without linear part, and for a large one unless they were asked for."""
-    if p.degree < 1:
+    if not _has_part(p, 1):
         return None
     if count is None and min(p.d_in, p.d_out) > _SMALL:  # minutes
         return None
@@ -188,10 +262,10 @@ def _singular_values(p: FactoredPolynomial, count: int | None, whitened: bool) -
     return values[: count or 10]
 
 
-def _spectra(p: FactoredPolynomial, options: Any) -> dict[int, Spectrum]:
+def _spectra(p: Converted, options: Any) -> dict[int, Spectrum]:
     """Of the degree-2 part of the output that was chosen, or of the first ones."""
-    rank = p.inputs.covariance.rank if options.whitened else p.d_in
-    if p.degree < 2 or rank == 0:
+    rank = _rank(p) if options.whitened else p.d_in
+    if not _has_part(p, 2) or rank == 0:
         return {}
     single = options.output is not None
     most = 1 if p.d_in * p.n_hidden > _LARGE else _MOST_OUTPUTS
@@ -200,73 +274,82 @@ def _spectra(p: FactoredPolynomial, options: Any) -> dict[int, Spectrum]:
     return {output: spectrum(p, output, count, options.whitened) for output in outputs}
 
 
-def _spectrum_facts(output: int, found: Spectrum) -> Facts:
+def _rank(p: Converted) -> int:
+    inputs = p.inputs.moment_matched() if isinstance(p, SolvedPolynomial) else p.inputs
+    return inputs.covariance.rank
+
+
+def _spectrum_facts(p: Converted, output: int, found: Spectrum) -> Facts:
+    """Under a mixture eigenvalues are no sums over neurons, and carry no variance of their own."""
+    summed = isinstance(p, FactoredPolynomial)
     return {
         "output": output,
         "eigenvalues": found.values,
-        "variances": found.variance if found.whitened else None,
-        "neurons": [
-            [
-                {"neuron": int(neuron), "contribution": float(amount)}
-                for neuron, amount in zip(*found.neurons(i, _NEURONS))
-            ]
-            for i in range(len(found.values))
-        ],
+        "variances": found.variance if found.whitened and summed else None,
+        "neurons": [_neuron_facts(found, i) for i in range(len(found.values))] if summed else None,
     }
 
 
-def _polynomial_lines(p: FactoredPolynomial, facts: Facts, spectra: dict[int, Spectrum], options: Any) -> Iterator[str]:
+def _neuron_facts(found: Spectrum, index: int) -> list[Facts]:
+    pairs = zip(*found.neurons(index, _NEURONS))
+    return [{"neuron": int(neuron), "contribution": float(amount)} for neuron, amount in pairs]
+
+
+def _polynomial_lines(p: Converted, facts: Facts, spectra: dict[int, Spectrum], options: Any) -> Iterator[str]:
     yield facts["summary"]
-    yield f"  layer       {facts['layer']}"
-    yield f"  activation  {p.activation.name}(x) = {facts['activation_formula']}{parameters_text(p.activation)}"
-    yield f"  inputs      {facts['inputs']}"
+    yield from head_lines(p, facts)
     if known_variance(p):
         yield from fvu_lines(p)
-        yield f"  variance    {_shares(p)}"
+        yield f"  variance    {_shares(p) if known_by_degree(p) else 'by degree is not in the file; --fvu computes it'}"
     else:
         yield "  FVU         not in the file; --fvu computes it"
+    if p.degree > 2 and not _has_part(p, 1):
+        yield "  parts       of degree 1 and 2 cannot be told apart above degree 2 under a mixture; convert to degree 2"
     metric = "per standard deviation of the inputs" if options.whitened else "per unit of the inputs"
     if facts["singular_values"] is not None:
         yield f"\nsingular values of the linear part, {metric}"
         yield f"  {_numbers(facts['singular_values'])}"
     if spectra:
-        yield f"\neigenvalues of the degree-2 part, {metric}, and the neurons that contribute most"
+        summed = isinstance(p, FactoredPolynomial)
+        more = ", and the neurons that contribute most" if summed else ""
+        yield f"\neigenvalues of the degree-2 part, {metric}{more}"
         if options.output is not None:
-            yield from _single_lines(options.output, spectra[options.output])
+            yield from _single_lines(options.output, spectra[options.output], summed)
         else:
-            yield from _table(spectra)
+            yield from _table(spectra, summed)
             if len(spectra) < p.d_out:
                 yield f"  … of {p.d_out} outputs; --output N shows another"
     if options.plot is not None:
         yield f"\nwritten to {options.plot}"
 
 
-def _shares(p: FactoredPolynomial) -> str:
+def _shares(p: Converted) -> str:
     """What each degree explains of the variance of all outputs together."""
-    explained = p._explained
-    total = float(explained.total.sum())
+    variance = p._explained if isinstance(p, FactoredPolynomial) else p._unexplained
+    total = float(variance.total.sum())
     if total <= 0:
         return "the outputs do not vary"
-    by_degree = explained.by_degree.sum(axis=1) / total
+    by_degree = p.variance_by_degree.sum(axis=1) / total
     parts = [f"degree {k} {share:.2%}" for k, share in enumerate(by_degree, 1)]
     return ", ".join([*parts, f"left {p.total_fvu:.2%}"])
 
 
-def _table(spectra: dict[int, Spectrum]) -> Iterator[str]:
-    """A line for every output: its eigenvalues, and the neurons of the first."""
-    rows = [(f"output {output}", _numbers(found.values), _neurons(found, 0, 3)) for output, found in spectra.items()]
+def _table(spectra: dict[int, Spectrum], summed: bool) -> Iterator[str]:
+    """A line for every output: its eigenvalues, and the neurons of the first where it is a sum over neurons."""
+    rows = [(f"output {output}", _numbers(found.values)) for output, found in spectra.items()]
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
-    for name, values, neurons in rows:
-        yield f"  {name:<{widths[0]}}  {values:<{widths[1]}}  the first from {neurons}"
+    for (name, values), found in zip(rows, spectra.values()):
+        neurons = f"  the first from {_neurons(found, 0, 3)}" if summed else ""
+        yield f"  {name:<{widths[0]}}  {values:<{widths[1]}}{neurons}".rstrip()
 
 
-def _single_lines(output: int, found: Spectrum) -> Iterator[str]:
+def _single_lines(output: int, found: Spectrum, summed: bool) -> Iterator[str]:
     """A line for every eigenvalue of one output."""
     yield f"  output {output}"
-    variances = found.variance if found.whitened else None
+    variances = found.variance if found.whitened and summed else None
     for i, value in enumerate(found.values):
         carried = "" if variances is None else f"  variance {variances[i]:<10.4g}"
-        yield f"  {value:>+11.5g}{carried}  from {_neurons(found, i)}"
+        yield f"  {value:>+11.5g}{carried}{f'  from {_neurons(found, i)}' if summed else ''}"
 
 
 def _neurons(found: Spectrum, index: int, count: int = _NEURONS) -> str:

@@ -4,9 +4,8 @@ import math
 from typing import Any
 
 from numeric import plots
-from numeric.cli_convert import known_variance
+from numeric.cli_convert import Converted, known_by_degree
 from numeric.cli_errors import Missing, Refused, one_line, refusing
-from numeric.factored import FactoredPolynomial
 from numeric.spectral import Spectrum
 
 # Images in a row; inches of the figure, of an image, the words around it and the bar beside.
@@ -24,10 +23,17 @@ def check(path: str) -> None:
         plots.picture_format(path)
 
 
-def draw(p: FactoredPolynomial, spectra: dict[int, Spectrum], options: Any) -> None:
-    """Draw and save it: images where the inputs make some, else eigenvalues; the variance where it is known."""
+def draw(p: Converted, spectra: dict[int, Spectrum], options: Any, linear: bool) -> None:
+    """Draw and save it: images where the inputs make some, else eigenvalues; the variance where it is known.
+
+    Args:
+        p: the polynomial.
+        spectra: of some of its outputs.
+        options: as the parser of `numeric.cli` makes them.
+        linear: whether it has a linear part that can be told apart.
+    """
     shape = _shape(p, options.shape)
-    parts = _parts(p, spectra, shape, options.output)
+    parts = _parts(p, spectra, shape, options.output, linear)
     if not parts:
         raise Refused(
             f"{options.file!r}: there is nothing to draw of degree {p.degree} without its variance; add --fvu"
@@ -46,12 +52,12 @@ def draw(p: FactoredPolynomial, spectra: dict[int, Spectrum], options: Any) -> N
 
 
 def _parts(
-    p: FactoredPolynomial, spectra: dict[int, Spectrum], shape: tuple[int, int] | None, output: int | None
+    p: Converted, spectra: dict[int, Spectrum], shape: tuple[int, int] | None, output: int | None, linear: bool
 ) -> list[tuple[float, str, Any]]:
     """Height, title, and what draws it into a figure, of each part."""
     parts: list[tuple[float, str, Any]] = []
     outputs = list(range(min(p.d_out, _ACROSS))) if output is None else [output]
-    if shape is not None and p.degree >= 1:
+    if shape is not None and linear:
         parts.append(
             (
                 _height(len(outputs), shape),
@@ -74,7 +80,7 @@ def _parts(
             )
         else:
             parts.append((2.8, title, lambda on, f=found: plots.spectrum(f, on.subplots())))
-    if known_variance(p):
+    if known_by_degree(p):
         parts.append((3.2, "variance by degree", lambda on: plots.variance_by_degree(p, on.subplots())))
     return parts
 
@@ -90,7 +96,7 @@ def _left(figure: Any, count: int, shape: tuple[int, int]) -> Any:
     return figure if width >= _WIDTH else figure.subfigures(1, 2, width_ratios=[width, _WIDTH - width])[0]
 
 
-def _shape(p: FactoredPolynomial, given: tuple[int, int] | None) -> tuple[int, int] | None:
+def _shape(p: Converted, given: tuple[int, int] | None) -> tuple[int, int] | None:
     """Of the images; None where the inputs make none."""
     if given is not None:
         if math.prod(given) != p.d_in:

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from numeric import checks
 from numeric.atomic import replacing
 from numeric.factored import FactoredPolynomial
-from numeric.spectral import Polynomial, Spectrum, linear_part
+from numeric.spectral import Polynomial, SolvedQuadraticPart, Spectrum, linear_part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -296,7 +296,8 @@ def _outputs(outputs: Sequence[int] | None, d_out: int) -> list[int]:
 def spectrum(spectrum: Spectrum, ax: "Axes | None" = None) -> "Axes":
     """Eigenvalues by rank, positive ones red and upwards, negative ones blue and downwards.
 
-    Whitened and complete, a line of text says how many of them carry 90% of the variance of degree 2, Σ 2λ².
+    Whitened and complete, a line of text says how many of them carry 90% of the variance of degree 2, Σ 2λ². Under a
+    mixture they do not carry it one by one, and there is no such line.
 
     Args:
         spectrum: what `numeric.spectrum` returned.
@@ -317,7 +318,8 @@ def spectrum(spectrum: Spectrum, ax: "Axes | None" = None) -> "Axes":
         axes.axhline(0, color=_GREY, linewidth=0.8)
         axes.set(xlabel="rank by |λ|", ylabel="eigenvalue λ")
         _integers(axes)
-        if spectrum.whitened and spectrum.complete and values.any():
+        carried = spectrum.whitened and not isinstance(spectrum._quadratic, SolvedQuadraticPart)
+        if carried and spectrum.complete and values.any():
             text = f"{_leading(spectrum.variance)} of {len(values)} carry 90% of\nthe variance of degree 2"
             axes.text(0.97, 0.95, text, ha="right", va="top", transform=axes.transAxes)
     return axes

@@ -138,6 +138,36 @@ def gaussian() -> nm.Gaussian:
     return nm.Gaussian(**mean_and_cov())
 
 
+def mixture(covariance_type: Any = "full", noise_floor: float = 0.0, d: int = D) -> nm.GaussianMixture:
+    """Of three components."""
+    return nm.GaussianMixture(
+        **mixture_arrays(covariance_type, d), covariance_type=covariance_type, noise_floor=noise_floor
+    )
+
+
+def mixture_arrays(covariance_type: str = "full", d: int = D) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(9)
+    covs = {
+        "full": lambda: np.stack([size * covariance(rng, d, d) for size in (0.5, 1.0, 1.5)]),
+        "diag": lambda: rng.uniform(0.3, 1.5, (3, d)),
+        "tied": lambda: covariance(rng, d, d),
+    }
+    return {
+        "weights": np.array([0.5, 0.25, 0.25]),
+        "means": rng.standard_normal((3, d)),
+        "covs": covs[covariance_type](),
+    }
+
+
+def labelled(path: str = "labelled.npz", **others: Any) -> str:
+    """Samples of two classes."""
+    X = samples()
+    labels = np.arange(len(X)) % 3 > 0
+    X[labels] += 1.5
+    np.savez(path, **{"X": X, "labels": labels, **others})
+    return path
+
+
 def converted(path: str = "p", degree: int = 2, layer: Any = None, fvu: bool = True) -> nm.RidgePolynomial:
     """Saved, with its variance."""
     p = nm.approximate(layer or mlp(), gaussian(), degree)

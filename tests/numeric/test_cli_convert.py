@@ -21,6 +21,7 @@ from tests.numeric.command import (  # noqa: F401
     gaussian,
     glu,
     mlp,
+    npz,
     pipe,
     somewhere_else,
     typed,
@@ -99,7 +100,7 @@ def test_the_json_of_convert() -> None:
 
 
 def test_a_gated_layer_is_converted() -> None:
-    np.savez_compressed("glu.npz", **arrays_of(glu(), GLU_NAMES))
+    npz("glu.npz", **arrays_of(glu(), GLU_NAMES))
     np.savez("stats.npz", mean=np.ones(D), F=np.eye(D)[:, :2])
     found = call("convert", "glu.npz", "--inputs", "stats.npz", "--activation", "relu", "--json").json
     p = nm.approximate(glu(), nm.Gaussian.from_factor(np.ones(D), np.eye(D)[:, :2]))
@@ -118,7 +119,7 @@ def test_without_the_variance() -> None:
 
 def test_parameters_of_the_activation() -> None:
     arrays = arrays_of(mlp(), MLP_NAMES)
-    np.savez("layer.npz", **{name: array for name, array in arrays.items() if name != "b_out"})
+    npz("layer.npz", **{name: array for name, array in arrays.items() if name != "b_out"})
     result = call(
         "convert", "layer.npz", "--inputs", write_stats(), "--activation", "leaky_relu", "--parameter",
         "negative_slope=1/5", "--out", "p",
