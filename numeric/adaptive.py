@@ -40,7 +40,7 @@ import numpy as np
 from numba import literal_unroll
 
 from numeric.jit import device
-from numeric.special import INV_SQRT_2PI, _lifted_gauss
+from numeric.special import DROP, INV_SQRT_2PI, _lifted_gauss
 
 # The 21-point Gauss-Kronrod rule of QUADPACK (Piessens et al. 1983); the tests derive it from its definition.
 _HALF_NODES = (
@@ -79,7 +79,6 @@ DIFFERENCE = KRONROD - GAUSS
 # The rule that only looks whether there is anything: three nodes, of which one is next to each end.
 PROBES, PROBE_WEIGHTS, PROBE_DIFFERENCE = NODES[::10].copy(), np.full(3, 2.0), np.zeros(3)
 
-DROP = 2.0**-256
 EPSILON = 2.220446049250313e-16
 # A panel is halved if its error exceeds this part of D_k for any k.
 TOLERANCE = 1e-14

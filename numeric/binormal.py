@@ -44,6 +44,7 @@ from typing import Any
 
 import numpy as np
 
+from numeric.bits import from_bits
 from numeric.jit import device, loop
 from numeric.special import (
     FARTHEST,
@@ -51,7 +52,6 @@ from numeric.special import (
     Phi_phi,
     _centred,
     _expm1_parts,
-    _from_bits,
     _polynomial,
     _tail,
     exp,
@@ -193,7 +193,7 @@ _arc = _polynomial(ARC)
 def _one_node(x, first, p_squared, q, c, y_0, y_1, y_2):
     """(first − e^{−y})/(p² + (q + cx)²) with y = y_0 + y_1 x + y_2 x² ≥ 0; 1 − e^{−y} does not cancel."""
     m, word = _expm1_parts(-(y_0 + x * (y_1 + x * y_2)), 0.0)
-    power = _from_bits((word + np.int64(1023)) << np.int64(52))
+    power = from_bits((word + np.int64(1023)) << np.int64(52))
     t = q + c * x
     return ((first - power) - power * m) / (p_squared + t * t)
 

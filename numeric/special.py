@@ -26,11 +26,9 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
-from numeric.jit import device, interpreted
+from numeric.bits import from_bits, to_bits
+from numeric.jit import device
 
 SQRT_HALF = 0.7071067811865476
 INV_SQRT_2PI = 0.3989422804014327
@@ -43,7 +41,8 @@ ROUND_TO_INTEGER = 6755399441055744.0
 ROUND_TO_2_POW_20 = 6442450944.0
 # The upper half of a significand: its square is exact.
 UPPER_HALF = np.int64(-(1 << 27))
-FARTHEST = 40.0
+# Φ takes what lies farther out as ±40, where φ has underflown; from 30 on φ/σ^k may need the factor 2²⁵⁶ = 1/DROP.
+FARTHEST, LIFTED_FROM, DROP = 40.0, 30.0, 2.0**-256
 # For a smaller x both e^x − 1 and log(1 + x) are x to rounding.
 NEGLIGIBLE = 2.0**-54
 # The exponent of a double; added to one, the bits of 1 over those of √½ bring its significand to [√½, √2).
@@ -206,25 +205,7 @@ LADDER_TOP = (
 )
 
 
-def _bitcast(signature: Any, target: ir.Type) -> Any:
-    """A function that reads the 64 bits of its argument as another type."""
-
-    def typed(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-            return builder.bitcast(arguments[0], target)
-
-        return signature, generate
-
-    return intrinsic(typed)
-
-
-_from_bits = _bitcast(types.float64(types.int64), ir.DoubleType())
-_to_bits = _bitcast(types.int64(types.float64), ir.IntType(64))
 _MAGIC = np.float64(ROUND_TO_INTEGER).view(np.int64)
-if interpreted():
-    # NUMBA_DISABLE_JIT=1, to step through kernels: the same bits by NumPy
-    _from_bits = lambda word: np.int64(word).view(np.float64)  # noqa: E731
-    _to_bits = lambda number: np.float64(number).view(np.int64)  # noqa: E731
 
 
 def _polynomial(coefficients: tuple[float, ...]) -> Any:
@@ -250,7 +231,7 @@ def _expm1_parts(head, tail):
     shifted = head * LOG2_E + ROUND_TO_INTEGER
     n = shifted - ROUND_TO_INTEGER
     r = (head - n * LOG2_HEAD) - n * LOG2_TAIL + tail
-    return r + r * r * _exponential(r), _to_bits(shifted)
+    return r + r * r * _exponential(r), to_bits(shifted)
 
 
 @device
@@ -264,7 +245,7 @@ def _exp_parts(head, tail):
 def _scaled(m, word, below):
     """m 2ⁿ in two steps, because one power of two alone may be no normal number; `below` tells n < 0."""
     offset, rest = (256, 2.0**-256) if below else (-1, 2.0)
-    return m * _from_bits((word + np.int64(1023 + offset)) << np.int64(52)) * rest
+    return m * from_bits((word + np.int64(1023 + offset)) << np.int64(52)) * rest
 
 
 @device
@@ -277,7 +258,7 @@ def exp(x):
 @device
 def upper_half(x):
     """x with the lower half of its significand cut off: products of such numbers are exact."""
-    return _from_bits(_to_bits(x) & UPPER_HALF)
+    return from_bits(to_bits(x) & UPPER_HALF)
 
 
 @device
@@ -304,7 +285,7 @@ def expm1(x):
     """e^x − 1, relatively accurate around 0; ∞ above 709.78."""
     m, word = _expm1_parts(min(max(x, -60.0), 710.0), 0.0)
     # 2ⁿ(1 + m) − 1 by halves, because 2¹⁰²⁴ is no number; 2ⁿ⁻¹ − ½ is exact where it matters
-    half = _from_bits((word + np.int64(1022)) << np.int64(52))
+    half = from_bits((word + np.int64(1022)) << np.int64(52))
     far = 2.0 * (half * m + (half - 0.5))
     return far if abs(x) >= NEGLIGIBLE else x
 
@@ -313,9 +294,9 @@ def expm1(x):
 def log1p(x):
     """log(1 + x) for x > −1, relatively accurate around 0."""
     # 1 + x = 2ᵏ(1 + f): rounding 1 + x can only move k where either k would do, and f comes from x itself.
-    word = (_to_bits(1.0 + x) + ABOVE_SQRT_HALF) & EXPONENT
-    k = _from_bits((word >> np.int64(52)) + _MAGIC) - (ROUND_TO_INTEGER + 1023.0)
-    scale = _from_bits((EXPONENT - word) + np.int64(1 << 52))  # 2²⁻ᵏ, because 2⁻ᵏ may be no normal number
+    word = (to_bits(1.0 + x) + ABOVE_SQRT_HALF) & EXPONENT
+    k = from_bits((word >> np.int64(52)) + _MAGIC) - (ROUND_TO_INTEGER + 1023.0)
+    scale = from_bits((EXPONENT - word) + np.int64(1 << 52))  # 2²⁻ᵏ, because 2⁻ᵏ may be no normal number
     f = 0.25 * (scale * x + (scale - 4.0))
     s = f / (2.0 + f)
     # log(1 + f) = f − f²/2 + s (f²/2 + R), whose first term is exact
@@ -336,7 +317,7 @@ def _lifted_gauss(y):
     """2²⁵⁶ e^(−y²/2) for 0 ≤ y ≤ 40, a normal number throughout: y² = h² + (y − h)(y + h), h² exact."""
     h = (y + ROUND_TO_2_POW_20) - ROUND_TO_2_POW_20
     m, word = _exp_parts(-0.5 * h * h, -0.5 * (y - h) * (y + h))
-    return m * _from_bits((word + np.int64(1023 + 256)) << np.int64(52))
+    return m * from_bits((word + np.int64(1023 + 256)) << np.int64(52))
 
 
 @device
@@ -348,7 +329,7 @@ def lifted_gauss(y):
 @device
 def gauss(y):
     """e^(−y²/2) with full relative accuracy."""
-    return lifted_gauss(y) * 2.0**-256
+    return lifted_gauss(y) * DROP
 
 
 @device
@@ -375,7 +356,7 @@ def lifted_Phi_phi(z, lifted):
     y = min(abs(z), FARTHEST)
     # nothing is left at ±40, or its quotient by σ^k would be infinite for tiny σ
     high = _lifted_gauss(y) * INV_SQRT_2PI if y < FARTHEST else 0.0 * y
-    density = high * 2.0**-256
+    density = high * DROP
     upper = _tail(y, density)
     return (1.0 - upper if z > 0.0 else upper), (high if lifted else density)
 

@@ -31,9 +31,11 @@ from symgauss.symbols import Phi, Phi2, phi, rho
 FOLDER = "covariance"
 VARIABLES = "mu_1, sigma_1, mu_2, sigma_2, rho, less, more"
 _COLUMNS = ("mean_1", "std_1", "mean_2", "std_2", "rho")
+# What a single pair calls in place of a loop over blocks.
+_SIZED = {"distributions": "Phi2_sized", "associations": "association_sized"}
 _BINORMAL = ("complements", "conditional", "within")
 _SHARED = (
-    *("associations", "distributions", "load", "pair", "store"),
+    *("Phi2_sized", "association_sized", "associations", "distributions", "in_order", "load", "pair", "store"),
     *("Phi_phi_sized", "centred_Phi_sized", "quadratic"),
 )
 
@@ -315,6 +317,7 @@ def _functions(kernel: Kernel, names: list[str]) -> list[str]:
     return [
         *kernel.questions(),
         function("device", "covariance", answered, kernel.body()),
+        function("device", "covariance_pair", ", ".join([*_COLUMNS, *names]), _thread(kernel, names)),
         function("loop", "covariance_loop", columns, _loop(kernel, names)),
     ]
 
@@ -364,6 +367,20 @@ def _loop(kernel: Kernel, names: list[str]) -> Lines:
         f"        {taken} = pair(work, i)",
         f"        work[{results}, i], work[{results + 1}, i] = covariance({answered})",
         "    store(work, start, n, out, doubt)",
+    ]
+
+
+def _thread(kernel: Kernel, names: list[str]) -> Lines:
+    """One pair at a time: what a thread of a GPU calls."""
+    taken = "m_1, s_1, m_2, s_2, rho, 1.0 - rho, 1.0 + rho"
+    given = ", ".join([taken, *names])
+    number = range(len(kernel.corners))
+    asked = [f"P_{j}, size_{j} = {_SIZED[kernel.answers]}(*corner_{j}({given}))" for j in number]
+    answered = ", ".join([given, *(f"P_{j}" for j in number), *(f"size_{j}" for j in number)])
+    return [
+        "m_1, s_1, m_2, s_2 = in_order(mean_1, std_1, mean_2, std_2)",
+        *asked,
+        f"return covariance({answered})",
     ]
 
 

@@ -18,6 +18,7 @@ from symgauss.codegen.plan import Plan
 from symgauss.codegen.pointwise import Pointwise
 from symgauss.codegen.quadrature import Rule
 from symgauss.codegen.statements import UNROLLED, Lines
+from symgauss.codegen.threads import recurrence, threads
 from symgauss.codegen.vocabulary import lower
 from symgauss.symbols import mu, x
 
@@ -41,10 +42,12 @@ def loops(how: Evaluation, formulas: str) -> str:
         sections += _at_zero(how) if not how.smooth else []
     else:
         sections += _at_zero_pointwise(how)
+    for kind in KINDS:
+        sections += threads(how, kind, _still(how, kind))
     code = "\n\n\n".join(sections)
     about = f'"""Loops over arrays around the formulas of `{formulas}`.\n\n{NOT_THIS_FILE}\n"""'
     names = ", ".join(sorted(_taken(how)))
-    return f"{about}\n\n{imports(code, 'loop')}\nfrom {formulas} import {names}\n\n\n{code}\n"
+    return f"{about}\n\n{imports(code, 'device', 'loop')}\nfrom {formulas} import {names}\n\n\n{code}\n"
 
 
 def _taken(how: Evaluation) -> Iterator[str]:
@@ -103,7 +106,7 @@ def _quadrature_loops(name: str, follows: bool) -> list[str]:
 
 def _quadrature_block(name: str, order: int, follows: bool) -> Lines:
     every = range(order + 1)
-    drop = "*2.0**-256" if follows else ""
+    drop = "*DROP" if follows else ""
     if name == "derivatives":
         narrow = _narrow_derivatives(order)
     elif follows:
@@ -125,7 +128,7 @@ def _quadrature_block(name: str, order: int, follows: bool) -> Lines:
         "    m, s, r = mu[few:all], sigma[few:all], inverse[few:all]",
         *(f"    wide{k} = rows[{k}, few:all]" for k in every),
         *(_wide_following(name) if follows else _wide_nodes()),
-        *(f"            {line}" for line in _hermite_recurrence("p", order)),
+        *(f"            {line}" for line in recurrence("p", order)),
         *(f"            wide{k}[i] += p{k}" for k in every),
         "    for i in range(m.size):",
         f"        {asymptotes} = asymptote{'' if order == UNROLLED else '_2'}(m[i], s[i])",
@@ -170,19 +173,12 @@ def _over_sigma(value: str, k: int, name: str) -> str:
     return value if name == "hermite" or k == 0 else f"({value})" + "*r[i]" * k
 
 
-def _hermite_recurrence(letter: str, order: int) -> Iterator[str]:
-    """p_{k+1} = z p_k − k p_{k−1}, from p_0."""
-    for k in range(order):
-        last = {0: "", 1: f" - {letter}0"}.get(k, f" - {k}.0*{letter}{k - 1}")
-        yield f"{letter}{k + 1} = z*{letter}{k}{last}"
-
-
 def _narrow_hermite(order: int) -> Lines:
     """Σ w_j σ(μ + s z_j) He_k(z_j)."""
     return [
         "    for j in range(Z.size):",
         "        z, w0 = Z[j], Z_WEIGHTS[j]",
-        *(f"        {line}" for line in _hermite_recurrence("w", order)),
+        *(f"        {line}" for line in recurrence("w", order)),
         "        for i in range(few):",
         "            f = value(mu[i] + sigma[i]*z)",
         *(f"            rows[{k}, i] += w{k}*f" for k in range(order + 1)),
@@ -199,7 +195,7 @@ def _narrow_following(order: int) -> Lines:
         "        for i in range(few):",
         "            z = inverse[i] + node",
         "            p0 = weight*gauss(z)*value(mu[i] + sigma[i]*z)",
-        *(f"            {line}" for line in _hermite_recurrence("p", order)),
+        *(f"            {line}" for line in recurrence("p", order)),
         *(f"            rows[{k}, i] += p{k}" for k in range(order + 1)),
     ]
 
@@ -275,23 +271,43 @@ def _integrated(how: Evaluation, name: str) -> str:
 _STILL = ["for i in range(mean.size):", "    if std[i] < TINY:", "        mu = mean[i]", "        out[i, :] = 0.0"]
 
 
-def _at_zero(how: Plan) -> list[str]:
-    """Rows with σ = 0: σ(μ) as written, and for g_k the derivatives of the piece that μ is in."""
+def _still(how: Evaluation, name: str) -> list[str]:
+    """h_0 … h_8 (or g_0, …) at σ = 0, one text each."""
+    first = f"value({arguments(how, 'mu')})"
+    if name == "hermite":
+        return [first] + ["0.0"] * UNROLLED
+    if isinstance(how, Plan) and how.any_order:
+        more = _derivatives_at_zero(how)
+        return [first, *more, *["0.0"] * (UNROLLED - len(more))]
+    last = _last(how)
+    return [first, *(f"every[{k}]" if k <= last else "nan" for k in range(1, UNROLLED + 1))]
+
+
+def _derivatives_at_zero(how: Plan) -> list[str]:
+    """σ′(mu), …, of the piece that mu is in, up to the last that is not 0 everywhere."""
     derivatives = []
     for piece in how.split.smooth:
         values = [lower(sympy.diff(piece, x, k).xreplace({x: mu})) for k in range(1, UNROLLED + 1)]
         while values and values[-1] == "0":
             values.pop()
         derivatives.append(values)
-    start = [*_STILL, f"        out[i, 0] = value({arguments(how, 'mu')})"]
-    lines = list(start)
     points = [lower(c) for c in how.split.breakpoints]
+    found = []
     for k in range(max(map(len, derivatives))):
         at = [values[k] if k < len(values) else "0.0" for values in derivatives]
         choice = at[-1]
         for c, value in reversed(list(zip(points, at))):
             choice = f"{value} if mu <= {c} else ({choice})" if choice != value else choice
-        lines += [f"        if out.shape[1] > {k + 1}:", f"            out[i, {k + 1}] = {choice}"]
+        found.append(choice)
+    return found
+
+
+def _at_zero(how: Plan) -> list[str]:
+    """Rows with σ = 0: σ(μ) as written, and for g_k the derivatives of the piece that μ is in."""
+    start = [*_STILL, f"        out[i, 0] = value({arguments(how, 'mu')})"]
+    lines = list(start)
+    for k, choice in enumerate(_derivatives_at_zero(how), start=1):
+        lines += [f"        if out.shape[1] > {k}:", f"            out[i, {k}] = {choice}"]
     return [_zero_loop(how, "hermite", start), _zero_loop(how, "derivatives", lines)]
 
 

@@ -41,9 +41,9 @@ class Body:
 
     def lift(self, distance: str, suffix: str = "") -> None:
         """φ(u)/s^k must not underflow before the division: from here on φ carries a factor where u is far."""
-        self.say("φ may be too small for a double where φ/σ^k is not: then it carries a factor 2²⁵⁶")
-        self.let(f"lifted{suffix}", f"{distance} > 30.0")
-        self.let(f"drop{suffix}", f"2.0**-256 if lifted{suffix} else 1.0")
+        self.say("φ may be too small for a double where φ/σ^k is not: then it carries a factor 1/DROP")
+        self.let(f"lifted{suffix}", f"{distance} > LIFTED_FROM")
+        self.let(f"drop{suffix}", f"DROP if lifted{suffix} else 1.0")
 
     def derivatives_of_Phi(self, u: str, suffix: str, highest: int) -> None:
         """d2, …, d_highest after d1: d_m = Φ^(m)(u) = I_{−m}(u), d_{m+1} = −u d_m − (m − 1) d_{m−1}."""
@@ -93,8 +93,8 @@ class Beyond:
 
 
 def bounded(shifted: Expr) -> str:
-    """(μ − c)/s: beyond ±40 every Φ^(m) is constant, and without the bounds an infinite u would give NaN."""
-    return f"min(max({lower(shifted / sigma)}, -40.0), 40.0)"
+    """(μ − c)/s: beyond ±FARTHEST every Φ^(m) is constant, and without the bounds an infinite u would give NaN."""
+    return f"min(max({lower(shifted / sigma)}, -FARTHEST), FARTHEST)"
 
 
 def over_sigma(value: str, k: int) -> str:

@@ -243,3 +243,9 @@ def lower(expr: Expr) -> str:
 def used(text: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """Which of `names` the text calls."""
     return tuple(name for name in names if re.search(rf"\b{name}\(", text))
+
+
+def mentioned(text: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of `names` the text mentions; `np.nan` does not mention `nan`, and a comment mentions nothing."""
+    code = re.sub(r"#.*", "", text)
+    return tuple(name for name in names if re.search(rf"(?<![\w.]){name}\b", code))

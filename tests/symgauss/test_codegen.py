@@ -51,6 +51,9 @@ def _slip(quotient, mean, c, sigma):
 
 
 PLAIN = {
+    "FARTHEST": 40.0,
+    "LIFTED_FROM": 30.0,
+    "DROP": 2.0**-256,
     "slip": _slip,
     "exp": math.exp,
     "expm1": math.expm1,

@@ -64,13 +64,17 @@ PLAIN = {
 }
 
 
+# What blocks of pairs, and threads of a GPU, are made with.
+UNUSED = ("load", "store", "in_order", "Phi2_sized", "association_sized")
+
+
 def as_plain_python(text):
     """The functions of an emitted module, for one pair at a time."""
     names = ("numeric.binormal", "numeric.covariance_kernels", "numeric.jit", "numeric.special")
     made = {name: types.ModuleType(name) for name in names}
     binormal, shared, jit, special = made.values()
     for module_of in (binormal, shared):
-        vars(module_of).update(PLAIN | {"load": None, "store": None})
+        vars(module_of).update(PLAIN | dict.fromkeys(UNUSED))
     jit.device = jit.loop = lambda function: function
     special.exp = math.exp
     saved = {name: sys.modules.get(name) for name in made}

@@ -7,8 +7,8 @@ from math import sqrt
 
 import numpy as np
 
-from numeric.jit import loop
-from numeric.special import derivatives_of_Phi, transpose
+from numeric.jit import device, loop
+from numeric.special import TINY, derivatives_of_Phi, gauss, transpose
 from numeric.generated.erf import DEGREE, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, derivatives, hermite, jumps, requirements, value
 
 
@@ -80,3 +80,31 @@ def derivatives_loop_any(mean, std, out):
         derivatives_of_Phi(u, d)
         for k in range(9, out.shape[1]):
             out[i, k] = rate**k*(2*d[k])
+
+
+@device
+def hermite_pair_2(mu, sigma):
+    if sigma < TINY:
+        return value(mu), 0.0, 0.0
+    return hermite(mu, sigma)[:3]
+
+
+@device
+def hermite_pair_8(mu, sigma):
+    if sigma < TINY:
+        return value(mu), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    return hermite(mu, sigma)
+
+
+@device
+def derivatives_pair_2(mu, sigma):
+    if sigma < TINY:
+        return value(mu), 2*gauss(sqrt(2)*mu)/sqrt(3.141592653589793), -4*mu*gauss(sqrt(2)*mu)/sqrt(3.141592653589793)
+    return derivatives(mu, sigma)[:3]
+
+
+@device
+def derivatives_pair_8(mu, sigma):
+    if sigma < TINY:
+        return value(mu), 2*gauss(sqrt(2)*mu)/sqrt(3.141592653589793), -4*mu*gauss(sqrt(2)*mu)/sqrt(3.141592653589793), 4*(2*mu**2 - 1)*gauss(sqrt(2)*mu)/sqrt(3.141592653589793), 8*mu*(3 - 2*mu**2)*gauss(sqrt(2)*mu)/sqrt(3.141592653589793), 8*(4*mu**4 - 12*mu**2 + 3)*gauss(sqrt(2)*mu)/sqrt(3.141592653589793), 16*mu*(-4*mu**4 + 20*mu**2 - 15)*gauss(sqrt(2)*mu)/sqrt(3.141592653589793), 16*(8*mu**6 - 60*mu**4 + 90*mu**2 - 15)*gauss(sqrt(2)*mu)/sqrt(3.141592653589793), 32*mu*(-8*mu**6 + 84*mu**4 - 210*mu**2 + 105)*gauss(sqrt(2)*mu)/sqrt(3.141592653589793)
+    return derivatives(mu, sigma)

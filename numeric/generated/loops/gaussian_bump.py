@@ -7,8 +7,8 @@ from math import sqrt
 
 import numpy as np
 
-from numeric.jit import loop
-from numeric.special import derivatives_of_Phi, transpose
+from numeric.jit import device, loop
+from numeric.special import TINY, derivatives_of_Phi, gauss, transpose
 from numeric.generated.gaussian_bump import DEGREE, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, derivatives, hermite, jumps, requirements, value
 
 
@@ -80,3 +80,31 @@ def derivatives_loop_any(mean, std, out):
         derivatives_of_Phi(u, d)
         for k in range(9, out.shape[1]):
             out[i, k] = rate**k*(sqrt(2)*sqrt(3.141592653589793)*d[k + 1]/w)
+
+
+@device
+def hermite_pair_2(mu, sigma):
+    if sigma < TINY:
+        return value(mu), 0.0, 0.0
+    return hermite(mu, sigma)[:3]
+
+
+@device
+def hermite_pair_8(mu, sigma):
+    if sigma < TINY:
+        return value(mu), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    return hermite(mu, sigma)
+
+
+@device
+def derivatives_pair_2(mu, sigma):
+    if sigma < TINY:
+        return value(mu), -mu*gauss(mu), (mu**2 - 1)*gauss(mu)
+    return derivatives(mu, sigma)[:3]
+
+
+@device
+def derivatives_pair_8(mu, sigma):
+    if sigma < TINY:
+        return value(mu), -mu*gauss(mu), (mu**2 - 1)*gauss(mu), mu*(3 - mu**2)*gauss(mu), (mu**4 - 6*mu**2 + 3)*gauss(mu), mu*(-mu**4 + 10*mu**2 - 15)*gauss(mu), (mu**6 - 15*mu**4 + 45*mu**2 - 15)*gauss(mu), mu*(-mu**6 + 21*mu**4 - 105*mu**2 + 105)*gauss(mu), (mu**8 - 28*mu**6 + 210*mu**4 - 420*mu**2 + 105)*gauss(mu)
+    return derivatives(mu, sigma)

@@ -7,8 +7,8 @@ from math import sqrt
 
 import numpy as np
 
-from numeric.jit import loop
-from numeric.special import derivatives_of_Phi, transpose
+from numeric.jit import device, loop
+from numeric.special import Phi_phi, TINY, derivatives_of_Phi, transpose
 from numeric.generated.gelu import DEGREE, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, cuts, derivatives, hermite, jumps, requirements, value
 
 
@@ -80,3 +80,31 @@ def derivatives_loop_any(mean, std, out):
         derivatives_of_Phi(u, d)
         for k in range(9, out.shape[1]):
             out[i, k] = rate**k*(-d[k + 1]/w + d[k - 1]*w)
+
+
+@device
+def hermite_pair_2(mu, sigma):
+    if sigma < TINY:
+        return value(mu), 0.0, 0.0
+    return hermite(mu, sigma)[:3]
+
+
+@device
+def hermite_pair_8(mu, sigma):
+    if sigma < TINY:
+        return value(mu), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    return hermite(mu, sigma)
+
+
+@device
+def derivatives_pair_2(mu, sigma):
+    if sigma < TINY:
+        return value(mu), mu*Phi_phi(mu)[1] + Phi_phi(mu)[0], (2 - mu**2)*Phi_phi(mu)[1]
+    return derivatives(mu, sigma)[:3]
+
+
+@device
+def derivatives_pair_8(mu, sigma):
+    if sigma < TINY:
+        return value(mu), mu*Phi_phi(mu)[1] + Phi_phi(mu)[0], (2 - mu**2)*Phi_phi(mu)[1], mu*(mu**2 - 4)*Phi_phi(mu)[1], (-mu**2*(mu**2 - 3) + 4*mu**2 - 4)*Phi_phi(mu)[1], mu*(mu**4 - 11*mu**2 + 18)*Phi_phi(mu)[1], (6*mu**4 - mu**2*(mu**4 - 10*mu**2 + 15) - 36*mu**2 + 18)*Phi_phi(mu)[1], mu*(mu**6 - 22*mu**4 + 115*mu**2 - 120)*Phi_phi(mu)[1], (8*mu**6 - 120*mu**4 - mu**2*(mu**6 - 21*mu**4 + 105*mu**2 - 105) + 360*mu**2 - 120)*Phi_phi(mu)[1]
+    return derivatives(mu, sigma)

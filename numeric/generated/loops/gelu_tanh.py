@@ -8,9 +8,9 @@ from math import floor
 import numpy as np
 
 from numeric.adaptive import integrate, integrate_slopes, workspace
-from numeric.jit import loop
+from numeric.jit import device, loop
 from numeric.quadrature import gather, scatter
-from numeric.special import INV_SQRT_2PI, TINY, exp, gauss, lifted_gauss, slip
+from numeric.special import DROP, INV_SQRT_2PI, TINY, exp, gauss, lifted_gauss, slip
 from numeric.generated.gelu_tanh import COUNTING, DEGREE, FINE, FINE_WEIGHTS, FORMULA, FORMULA_HASH, KIND, LAST, MAY_OVERFLOW, NAME, SMOOTH, STEP, SWITCH, Y, Y_WEIGHTS, Z, Z_WEIGHTS, asymptote, asymptote_2, cuts, flat, jumps, peak, pointwise, reference, requirements, value
 
 
@@ -65,9 +65,9 @@ def hermite_loop_2(mean, std, out, rows):
                 wide2[i] += p2
         for i in range(m.size):
             a0, a1, a2 = asymptote_2(m[i], s[i])
-            wide0[i] = wide0[i]*2.0**-256 + a0
-            wide1[i] = wide1[i]*2.0**-256 + a1
-            wide2[i] = wide2[i]*2.0**-256 + a2
+            wide0[i] = wide0[i]*DROP + a0
+            wide1[i] = wide1[i]*DROP + a1
+            wide2[i] = wide2[i]*DROP + a2
         scatter(rows, place, out[start : start + size])
 
 
@@ -178,15 +178,15 @@ def hermite_loop_8(mean, std, out, rows):
                 wide8[i] += p8
         for i in range(m.size):
             a0, a1, a2, a3, a4, a5, a6, a7, a8 = asymptote(m[i], s[i])
-            wide0[i] = wide0[i]*2.0**-256 + a0
-            wide1[i] = wide1[i]*2.0**-256 + a1
-            wide2[i] = wide2[i]*2.0**-256 + a2
-            wide3[i] = wide3[i]*2.0**-256 + a3
-            wide4[i] = wide4[i]*2.0**-256 + a4
-            wide5[i] = wide5[i]*2.0**-256 + a5
-            wide6[i] = wide6[i]*2.0**-256 + a6
-            wide7[i] = wide7[i]*2.0**-256 + a7
-            wide8[i] = wide8[i]*2.0**-256 + a8
+            wide0[i] = wide0[i]*DROP + a0
+            wide1[i] = wide1[i]*DROP + a1
+            wide2[i] = wide2[i]*DROP + a2
+            wide3[i] = wide3[i]*DROP + a3
+            wide4[i] = wide4[i]*DROP + a4
+            wide5[i] = wide5[i]*DROP + a5
+            wide6[i] = wide6[i]*DROP + a6
+            wide7[i] = wide7[i]*DROP + a7
+            wide8[i] = wide8[i]*DROP + a8
         scatter(rows, place, out[start : start + size])
 
 
@@ -238,9 +238,9 @@ def derivatives_loop_2(mean, std, out, rows):
                 wide2[i] += p2
         for i in range(m.size):
             a0, a1, a2 = asymptote_2(m[i], s[i])
-            wide0[i] = wide0[i]*2.0**-256 + a0
-            wide1[i] = (wide1[i]*2.0**-256 + a1)*r[i]
-            wide2[i] = (wide2[i]*2.0**-256 + a2)*r[i]*r[i]
+            wide0[i] = wide0[i]*DROP + a0
+            wide1[i] = (wide1[i]*DROP + a1)*r[i]
+            wide2[i] = (wide2[i]*DROP + a2)*r[i]*r[i]
         scatter(rows, place, out[start : start + size])
 
 
@@ -308,15 +308,15 @@ def derivatives_loop_8(mean, std, out, rows):
                 wide8[i] += p8
         for i in range(m.size):
             a0, a1, a2, a3, a4, a5, a6, a7, a8 = asymptote(m[i], s[i])
-            wide0[i] = wide0[i]*2.0**-256 + a0
-            wide1[i] = (wide1[i]*2.0**-256 + a1)*r[i]
-            wide2[i] = (wide2[i]*2.0**-256 + a2)*r[i]*r[i]
-            wide3[i] = (wide3[i]*2.0**-256 + a3)*r[i]*r[i]*r[i]
-            wide4[i] = (wide4[i]*2.0**-256 + a4)*r[i]*r[i]*r[i]*r[i]
-            wide5[i] = (wide5[i]*2.0**-256 + a5)*r[i]*r[i]*r[i]*r[i]*r[i]
-            wide6[i] = (wide6[i]*2.0**-256 + a6)*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]
-            wide7[i] = (wide7[i]*2.0**-256 + a7)*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]
-            wide8[i] = (wide8[i]*2.0**-256 + a8)*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]
+            wide0[i] = wide0[i]*DROP + a0
+            wide1[i] = (wide1[i]*DROP + a1)*r[i]
+            wide2[i] = (wide2[i]*DROP + a2)*r[i]*r[i]
+            wide3[i] = (wide3[i]*DROP + a3)*r[i]*r[i]*r[i]
+            wide4[i] = (wide4[i]*DROP + a4)*r[i]*r[i]*r[i]*r[i]
+            wide5[i] = (wide5[i]*DROP + a5)*r[i]*r[i]*r[i]*r[i]*r[i]
+            wide6[i] = (wide6[i]*DROP + a6)*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]
+            wide7[i] = (wide7[i]*DROP + a7)*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]
+            wide8[i] = (wide8[i]*DROP + a8)*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]*r[i]
         scatter(rows, place, out[start : start + size])
 
 
@@ -366,3 +366,239 @@ def derivatives_at_zero(mean, std, out):
                 out[i, 8] = every[8]
             out[i, LAST + 1 :] = np.nan
             out[i, 0] = value(mu)
+
+
+@device
+def hermite_narrow_2(mu, sigma):
+    h0 = h1 = h2 = 0.0
+    middle = STEP*floor(peak(mu, sigma)/STEP + 0.5)
+    for j in range(Z.size):
+        z = middle + Z[j]
+        p0 = STEP*INV_SQRT_2PI*gauss(z)*value(mu + sigma*z)
+        p1 = z*p0
+        p2 = z*p1 - p0
+        h0 += p0
+        h1 += p1
+        h2 += p2
+    return h0, h1, h2
+
+
+@device
+def hermite_wide_2(mu, sigma):
+    h0 = h1 = h2 = 0.0
+    r = 1.0/sigma
+    y0 = reference(mu, sigma)
+    z0 = (y0 - mu)/sigma
+    top = INV_SQRT_2PI*r*lifted_gauss(z0)*(1.0 - abs(z0)*slip(z0, y0, mu, sigma))
+    for j in range(COUNTING):
+        t = (Y[j] - y0)*r
+        weight = Y_WEIGHTS[j]
+        # in single precision weights underflow where the exponential overflows
+        p0 = weight*top*exp(-t*(z0 + 0.5*t)) if weight != 0.0 else 0.0
+        z = z0 + t
+        p1 = z*p0
+        p2 = z*p1 - p0
+        h0 += p0
+        h1 += p1
+        h2 += p2
+    a0, a1, a2 = asymptote_2(mu, sigma)
+    return h0*DROP + a0, h1*DROP + a1, h2*DROP + a2
+
+
+@device
+def hermite_pair_2(mu, sigma):
+    if sigma < TINY:
+        return value(mu), 0.0, 0.0
+    if sigma < SWITCH:
+        return hermite_narrow_2(mu, sigma)
+    return hermite_wide_2(mu, sigma)
+
+
+@device
+def hermite_narrow_8(mu, sigma):
+    h0 = h1 = h2 = h3 = h4 = h5 = h6 = h7 = h8 = 0.0
+    if flat(mu, sigma):
+        for j in range(FINE.size):
+            weight = FINE_WEIGHTS[j]
+            f0, f1, f2, f3, f4, f5, f6, f7, f8 = pointwise(mu + sigma*FINE[j])
+            h0 += weight*f0
+            h1 += weight*f1
+            h2 += weight*f2
+            h3 += weight*f3
+            h4 += weight*f4
+            h5 += weight*f5
+            h6 += weight*f6
+            h7 += weight*f7
+            h8 += weight*f8
+        return h0, h1*sigma, h2*sigma*sigma, h3*sigma*sigma*sigma, h4*sigma*sigma*sigma*sigma, h5*sigma*sigma*sigma*sigma*sigma, h6*sigma*sigma*sigma*sigma*sigma*sigma, h7*sigma*sigma*sigma*sigma*sigma*sigma*sigma, h8*sigma*sigma*sigma*sigma*sigma*sigma*sigma*sigma
+    middle = STEP*floor(peak(mu, sigma)/STEP + 0.5)
+    for j in range(Z.size):
+        z = middle + Z[j]
+        p0 = STEP*INV_SQRT_2PI*gauss(z)*value(mu + sigma*z)
+        p1 = z*p0
+        p2 = z*p1 - p0
+        p3 = z*p2 - 2.0*p1
+        p4 = z*p3 - 3.0*p2
+        p5 = z*p4 - 4.0*p3
+        p6 = z*p5 - 5.0*p4
+        p7 = z*p6 - 6.0*p5
+        p8 = z*p7 - 7.0*p6
+        h0 += p0
+        h1 += p1
+        h2 += p2
+        h3 += p3
+        h4 += p4
+        h5 += p5
+        h6 += p6
+        h7 += p7
+        h8 += p8
+    return h0, h1, h2, h3, h4, h5, h6, h7, h8
+
+
+@device
+def hermite_wide_8(mu, sigma):
+    h0 = h1 = h2 = h3 = h4 = h5 = h6 = h7 = h8 = 0.0
+    r = 1.0/sigma
+    y0 = reference(mu, sigma)
+    z0 = (y0 - mu)/sigma
+    top = INV_SQRT_2PI*r*lifted_gauss(z0)*(1.0 - abs(z0)*slip(z0, y0, mu, sigma))
+    for j in range(COUNTING):
+        t = (Y[j] - y0)*r
+        weight = Y_WEIGHTS[j]
+        # in single precision weights underflow where the exponential overflows
+        p0 = weight*top*exp(-t*(z0 + 0.5*t)) if weight != 0.0 else 0.0
+        z = z0 + t
+        p1 = z*p0
+        p2 = z*p1 - p0
+        p3 = z*p2 - 2.0*p1
+        p4 = z*p3 - 3.0*p2
+        p5 = z*p4 - 4.0*p3
+        p6 = z*p5 - 5.0*p4
+        p7 = z*p6 - 6.0*p5
+        p8 = z*p7 - 7.0*p6
+        h0 += p0
+        h1 += p1
+        h2 += p2
+        h3 += p3
+        h4 += p4
+        h5 += p5
+        h6 += p6
+        h7 += p7
+        h8 += p8
+    a0, a1, a2, a3, a4, a5, a6, a7, a8 = asymptote(mu, sigma)
+    return h0*DROP + a0, h1*DROP + a1, h2*DROP + a2, h3*DROP + a3, h4*DROP + a4, h5*DROP + a5, h6*DROP + a6, h7*DROP + a7, h8*DROP + a8
+
+
+@device
+def hermite_pair_8(mu, sigma):
+    if sigma < TINY:
+        return value(mu), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    if sigma < SWITCH:
+        return hermite_narrow_8(mu, sigma)
+    return hermite_wide_8(mu, sigma)
+
+
+@device
+def derivatives_narrow_2(mu, sigma):
+    h0 = h1 = h2 = 0.0
+    for j in range(FINE.size):
+        weight = FINE_WEIGHTS[j]
+        f0, f1, f2 = pointwise(mu + sigma*FINE[j])[:3]
+        h0 += weight*f0
+        h1 += weight*f1
+        h2 += weight*f2
+    return h0, h1, h2
+
+
+@device
+def derivatives_wide_2(mu, sigma):
+    h0 = h1 = h2 = 0.0
+    r = 1.0/sigma
+    y0 = reference(mu, sigma)
+    z0 = (y0 - mu)/sigma
+    top = INV_SQRT_2PI*r*lifted_gauss(z0)*(1.0 - abs(z0)*slip(z0, y0, mu, sigma))
+    for j in range(Y.size):
+        t = (Y[j] - y0)*r
+        weight = Y_WEIGHTS[j]
+        # in single precision weights underflow where the exponential overflows
+        p0 = weight*top*exp(-t*(z0 + 0.5*t)) if weight != 0.0 else 0.0
+        z = z0 + t
+        p1 = z*p0
+        p2 = z*p1 - p0
+        h0 += p0
+        h1 += p1
+        h2 += p2
+    a0, a1, a2 = asymptote_2(mu, sigma)
+    return h0*DROP + a0, (h1*DROP + a1)*r, (h2*DROP + a2)*r*r
+
+
+@device
+def derivatives_pair_2(mu, sigma):
+    if sigma < TINY:
+        every = pointwise(mu)
+        return value(mu), every[1], every[2]
+    if sigma < SWITCH:
+        return derivatives_narrow_2(mu, sigma)
+    return derivatives_wide_2(mu, sigma)
+
+
+@device
+def derivatives_narrow_8(mu, sigma):
+    h0 = h1 = h2 = h3 = h4 = h5 = h6 = h7 = h8 = 0.0
+    for j in range(FINE.size):
+        weight = FINE_WEIGHTS[j]
+        f0, f1, f2, f3, f4, f5, f6, f7, f8 = pointwise(mu + sigma*FINE[j])
+        h0 += weight*f0
+        h1 += weight*f1
+        h2 += weight*f2
+        h3 += weight*f3
+        h4 += weight*f4
+        h5 += weight*f5
+        h6 += weight*f6
+        h7 += weight*f7
+        h8 += weight*f8
+    return h0, h1, h2, h3, h4, h5, h6, h7, h8
+
+
+@device
+def derivatives_wide_8(mu, sigma):
+    h0 = h1 = h2 = h3 = h4 = h5 = h6 = h7 = h8 = 0.0
+    r = 1.0/sigma
+    y0 = reference(mu, sigma)
+    z0 = (y0 - mu)/sigma
+    top = INV_SQRT_2PI*r*lifted_gauss(z0)*(1.0 - abs(z0)*slip(z0, y0, mu, sigma))
+    for j in range(Y.size):
+        t = (Y[j] - y0)*r
+        weight = Y_WEIGHTS[j]
+        # in single precision weights underflow where the exponential overflows
+        p0 = weight*top*exp(-t*(z0 + 0.5*t)) if weight != 0.0 else 0.0
+        z = z0 + t
+        p1 = z*p0
+        p2 = z*p1 - p0
+        p3 = z*p2 - 2.0*p1
+        p4 = z*p3 - 3.0*p2
+        p5 = z*p4 - 4.0*p3
+        p6 = z*p5 - 5.0*p4
+        p7 = z*p6 - 6.0*p5
+        p8 = z*p7 - 7.0*p6
+        h0 += p0
+        h1 += p1
+        h2 += p2
+        h3 += p3
+        h4 += p4
+        h5 += p5
+        h6 += p6
+        h7 += p7
+        h8 += p8
+    a0, a1, a2, a3, a4, a5, a6, a7, a8 = asymptote(mu, sigma)
+    return h0*DROP + a0, (h1*DROP + a1)*r, (h2*DROP + a2)*r*r, (h3*DROP + a3)*r*r*r, (h4*DROP + a4)*r*r*r*r, (h5*DROP + a5)*r*r*r*r*r, (h6*DROP + a6)*r*r*r*r*r*r, (h7*DROP + a7)*r*r*r*r*r*r*r, (h8*DROP + a8)*r*r*r*r*r*r*r*r
+
+
+@device
+def derivatives_pair_8(mu, sigma):
+    if sigma < TINY:
+        every = pointwise(mu)
+        return value(mu), every[1], every[2], every[3], every[4], every[5], every[6], every[7], every[8]
+    if sigma < SWITCH:
+        return derivatives_narrow_8(mu, sigma)
+    return derivatives_wide_8(mu, sigma)

@@ -37,7 +37,7 @@ class StepLadder:
 
     def unrolled(self, body: Body, suffix: str) -> None:
         u, Phi_u, d1 = (f"{name}{suffix}" for name in ("u", "Phi_u", "d1"))
-        body.say("beyond ±40 every Φ^(m) is constant; without the bounds an infinite u would give NaN")
+        body.say("beyond ±FARTHEST every Φ^(m) is constant; without the bounds an infinite u would give NaN")
         body.let(u, bounded(self.ladder.gate.shifted))
         if body.hermite:
             body.lines.append(f"{Phi_u}, {d1} = Phi_phi({u})")

@@ -38,8 +38,8 @@ class Wave:
         body.let(damping.name, sympy.exp(-(omega**2) * sigma**2 / 2))
         body.let(sine.name, damping * sympy.sin(omega * mu))
         body.let(cosine.name, damping * sympy.cos(omega * mu))
-        # beyond 40 the damping is exactly 0, and an infinite power of the rate would make it NaN
-        body.let(ratio.name, f"min({lower(rate)}, 40.0)" if body.hermite else rate)
+        # beyond FARTHEST the damping is exactly 0, and an infinite power of the rate would make it NaN
+        body.let(ratio.name, f"min({lower(rate)}, FARTHEST)" if body.hermite else rate)
         for k, turn in enumerate(self._turns(sine, cosine, UNROLLED + 1)):
             body.add(k, lower(ratio**k * turn))
 
@@ -51,7 +51,7 @@ class Wave:
             f"sine{suffix}, cosine{suffix} = {lower(sympy.sin(omega * mu))}, {lower(sympy.cos(omega * mu))}"
         )
         cycle = ", ".join(map(lower, self._turns(sine, cosine, 4)))
-        rate = f"min({lower(omega * sigma)}, 40.0)" if more.hermite else f"({lower(omega)})"
+        rate = f"min({lower(omega * sigma)}, FARTHEST)" if more.hermite else f"({lower(omega)})"
         more.add(f"damping{suffix}*{rate}**k*({cycle})[k % 4]", over_sigma=False)
 
     def _turns(self, sine: Symbol, cosine: Symbol, count: int) -> list[Expr]:
