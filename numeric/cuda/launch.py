@@ -1,0 +1,95 @@
+"""Launching kernels on arrays of CuPy, PyTorch or Numba, which share memory by the CUDA array interface.
+
+Everything that depends on Numba's way of launching is here. In the simulator arrays are NumPy's.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from numba import cuda
+
+from numeric.cuda.kernels import DTYPE, Kernel
+from numeric.cuda.target import SIMULATED
+from numeric.cuda.translate import Precision
+
+_THREADS = 256
+# Blocks per multiprocessor that are enough to hide latencies; a thread of the grid takes every n-th element.
+_BLOCKS = 16
+
+
+def on_cuda(array: Any) -> bool:
+    """Whether kernels can read it where it is."""
+    return isinstance(array, np.ndarray) if SIMULATED else hasattr(array, "__cuda_array_interface__")
+
+
+def launch(kernel: Kernel, count: int, *arguments: Any) -> None:
+    """Run a kernel over `count` elements, in the current stream of the library whose arrays are passed."""
+    if not count:
+        return
+    if SIMULATED:
+        with warnings.catch_warnings():
+            # every thread of the simulator has NumPy's error state of its own
+            warnings.simplefilter("ignore", RuntimeWarning)
+            kernel.compiled[1, 1](*arguments)
+        return
+    first = next(a for a in arguments if on_cuda(a))
+    with _device_of(first):
+        stream = _stream(first)
+        seen = [cuda.as_cuda_array(_plain(a), sync=False) if on_cuda(a) else a for a in arguments]
+        wave = cuda.get_current_device().MULTIPROCESSOR_COUNT * _BLOCKS
+        blocks = min(-(-count // _THREADS), wave)
+        kernel.compiled[blocks, _THREADS, stream](*seen)
+
+
+def empty(shape: tuple[int, ...], precision: Precision, other: Any) -> Any:
+    """An array of the library and on the device of another."""
+    xp = array_namespace(other)
+    if SIMULATED:
+        return np.empty(shape, DTYPE[precision])
+    return xp.empty(shape, dtype=xp.float64 if precision == "double" else xp.float32, device=device(other))
+
+
+def precision_of(*arrays: Any) -> Precision:
+    """Single if all are float32, else double."""
+    return "single" if all(str(array.dtype).endswith("float32") for array in arrays) else "double"
+
+
+def contiguous(array: Any, precision: Precision) -> Any:
+    """In C order and in this precision, copied only if it is not."""
+    if SIMULATED:
+        return np.ascontiguousarray(array, DTYPE[precision])
+    xp = array_namespace(array)
+    array = xp.astype(array, xp.float64 if precision == "double" else xp.float32, copy=False)
+    return array.contiguous() if hasattr(array, "contiguous") else xp.asarray(array, order="C")
+
+
+def _plain(array: Any) -> Any:
+    """PyTorch does not lend the memory of tensors that want gradients."""
+    return array.detach() if hasattr(array, "detach") else array
+
+
+def _device_of(array: Any) -> Any:
+    """Kernels are launched where their arrays are."""
+    where = device(array)
+    number = getattr(where, "index", None) if hasattr(where, "index") else getattr(where, "id", None)
+    return cuda.gpus[number or 0]
+
+
+def _stream(array: Any) -> Any:
+    """What the library has begun must have ended before the kernel reads it, and the library must see what it wrote."""
+    if type(array).__module__.startswith("torch"):
+        import torch  # type: ignore[import-not-found]
+
+        return cuda.external_stream(torch.cuda.current_stream(array.device).cuda_stream)
+    if type(array).__module__.startswith("cupy"):
+        import cupy  # type: ignore[import-not-found]
+
+        return cuda.external_stream(cupy.cuda.get_current_stream().ptr)
+    return cuda.default_stream()
+
+
+def integers(array: Any, other: Any) -> Any:
+    """A few integers on the device of another array."""
+    return array if SIMULATED else array_namespace(other).asarray(array, device=device(other))

@@ -1,0 +1,233 @@
+"""Every kernel of a GPU, as the simulator runs it, against the tables of true values and against the CPU's kernels.
+
+Errors are in units of ε (1 + κ) D, D = E[|σ|(|He_k| + k|He_{k−1}|)]: the bounds of the CPU's kernels in double
+precision, and 1e-5 with ε = 2⁻²⁴ in single.
+"""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import numeric as nm
+import numeric.cuda as nc
+from numeric.cuda import kernels
+from numeric.generated import PARAMETERS
+from numeric.generated.covariance import COMPILED
+from tests.oracle.accuracy import worst
+from tests.oracle.cases import CASES, Case
+from tests.oracle.storage import Table, load
+
+SINGLE = 1e-5 * 2.0**24
+# What single precision cannot hold, with the margin that the floor of 1e-300 leaves in double.
+FLOOR = 1e-30
+KEYS = [key for key, case in CASES.items() if nm.activation(case.name).kernels.KIND != "integrated"]
+ORDERS = (2, 8)
+
+
+def some(table: Table, rows: NDArray[np.intp]) -> Table:
+    """These rows of a table."""
+    columns = {f.name: getattr(table, f.name) for f in fields(table) if f.name != "about"}
+    return replace(table, **{name: column[rows] for name, column in columns.items()})
+
+
+def chosen(case: Case, count: int = 24) -> Table:
+    table = load(case.key)
+    return some(table, np.random.default_rng(0).permutation(len(table.mu))[:count])
+
+
+def units(got: NDArray, want: NDArray, log2_scale: NDArray, kappa: NDArray) -> NDArray:
+    """|got − want| in units of 2⁻²⁴ (1 + κ) D."""
+    with np.errstate(all="ignore"):
+        error = np.maximum(np.abs(got.astype(np.float64) - want) - FLOOR, 0)
+        return np.where(error == 0, 0, error / (2.0**-24 * (1 + kappa) * np.exp2(log2_scale)))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("key", KEYS)
+def test_double_precision_is_as_exact_as_on_the_cpu(key: str, order: int) -> None:
+    case, table = CASES[key], chosen(CASES[key])
+    act = nm.activation(case.name, **case.parameters)
+    for letter, kind, highest in (("h", "hermite", order), ("g", "derivatives", min(order, 3))):
+        columns = {f"{letter}_{part}": getattr(table, f"{letter}_{part}")[:, : highest + 1] for part in PARTS}
+        computed = nc.evaluate(kind, act, table.mu, table.s, highest)
+        assert computed.dtype == np.float64
+        found = worst(letter, replace(table, **columns), computed)
+        assert found.ratio <= case.bound, str(found)
+
+
+PARTS = ("hi", "lo", "log2_scale", "kappa")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("key", KEYS)
+def test_single_precision(key: str, order: int) -> None:
+    case, table = CASES[key], load(CASES[key].key)
+    act = nm.activation(case.name, **case.parameters)
+    good = (table.s > 1e-6) & (table.s < 1e6) & (np.abs(table.mu) < 1e6)
+    rows = np.random.default_rng(1).permutation(np.flatnonzero(good))[:24]
+    table = some(table, rows)
+    mean, std = table.mu.astype(np.float32), table.s.astype(np.float32)
+    for letter, kind, highest, exact in (
+        ("h", "hermite", order, nm.hermite_coefficients),
+        ("g", "derivatives", min(order, 3), nm.expected_derivatives),
+    ):
+        want = exact(act, mean.astype(np.float64), std.astype(np.float64), highest)
+        fits = np.abs(want).max(axis=1) < 1e37
+        got = nc.evaluate(kind, act, mean[fits], std[fits], highest)
+        assert got.dtype == np.float32
+        scale, kappa = (getattr(table, f"{letter}_{part}")[fits, : highest + 1] for part in PARTS[2:])
+        found = units(got, want[fits], scale, kappa)
+        assert found.max(initial=0.0) <= SINGLE
+        assert units(got + 1e-3 * np.exp2(scale), want[fits], scale, kappa).max() > SINGLE / (1 + kappa.max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_activations_and_pairs_that_do_not_vary(name: str, dtype: type) -> None:
+    """σ itself; and at s = 0 the σ^(k) that the CPU has there."""
+    act = nm.activation(name)
+    x = np.array([-30.0, -1.5, -0.25, 0.0, 0.002, 0.5, 2.0, 7.0], dtype)
+    np.testing.assert_allclose(nc.values(act, x), act(x), rtol=4e-6 if dtype == np.float32 else 1e-14, atol=1e-12)
+    if act.kernels.KIND == "integrated":
+        with pytest.raises(nc.NoKernel, match="integrated adaptively"):
+            nc.evaluate("hermite", act, x, 0 * x)
+        return
+    for kind, exact in (("hermite", nm.hermite_coefficients), ("derivatives", nm.expected_derivatives)):
+        for order in ORDERS:
+            got, want = nc.evaluate(kind, act, x, 0 * x, order), exact(act, x.astype(float), 0.0 * x, order)
+            scale = np.abs(want).max(axis=0, initial=1.0)
+            np.testing.assert_allclose(got / scale, want / scale, rtol=0, atol=1e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", sorted(COMPILED))
+def test_covariances(name: str, dtype: type) -> None:
+    """Double precision inside: at the same float32 numbers, the CPU's values, rounded."""
+    rng = np.random.default_rng(3)
+    mean_1, mean_2 = rng.standard_normal((2, 12)).astype(dtype)
+    std_1, std_2 = np.exp(0.5 * rng.standard_normal((2, 12))).astype(dtype)
+    rho = np.concatenate([rng.uniform(-1, 1, 8), [0.0, 1.0, -1.0, 0.99999]]).astype(dtype)
+    value, doubt = nc.gaussian_covariance(name, mean_1, std_1, mean_2, std_2, rho)
+    assert value.dtype == doubt.dtype == dtype
+    numbers = [array.astype(np.float64) for array in (mean_1, std_1, mean_2, std_2, rho)]
+    want = nm.gaussian_covariance(name, *numbers)
+    squares = [nm.gaussian_covariance(name, m, s, m, s, 1.0) for m, s in (numbers[:2], numbers[2:4])]
+    size = np.sqrt(squares[0] * squares[1])
+    assert (np.abs(value - want) <= doubt + (1e-6 if dtype == np.float32 else 1e-12) * size).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", range(1, 9))
+def test_gaussian_moments(order: int, dtype: type) -> None:
+    rng = np.random.default_rng(order)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    for powers in kernels.partitions(order):
+        n = len(powers) + 1
+        factor = rng.standard_normal((4, n, n))
+        cov = (factor @ factor.transpose(0, 2, 1) / n).astype(dtype)
+        cov = 0.5 * (cov + cov.transpose(0, 2, 1))
+        mean = rng.standard_normal((4, n)).astype(dtype)
+        asked = rng.permutation([*powers, 0])
+        got = nc.gaussian_moment(mean, cov, asked.tolist())
+        assert got.dtype == dtype
+        want = nm.gaussian_moment(mean.astype(float), cov.astype(float), asked.tolist())
+        size = nm.gaussian_moment(np.abs(mean.astype(float)), np.abs(dominant(cov.astype(float))), asked.tolist())
+        assert (np.abs(got - want) <= tolerance * size).all()
+
+
+def dominant(cov: NDArray[np.float64]) -> NDArray[np.float64]:
+    """|S_ij| as a covariance of which every moment is the sum of the terms' absolute values or more."""
+    root = np.sqrt(np.einsum("bii->bi", cov))
+    return root[:, :, None] * root[:, None, :]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", range(1, 9))
+def test_master_coefficients(n: int, dtype: type) -> None:
+    rng = np.random.default_rng(n)
+    factor = rng.standard_normal((5, n, n))
+    cov = (factor @ factor.transpose(0, 2, 1) / n).astype(dtype)
+    cov = 0.5 * (cov + cov.transpose(0, 2, 1))
+    mean, along = rng.standard_normal((2, 5, n)).astype(dtype)
+    got = nc.hermite_master_coefficients(mean, cov, along)
+    assert got.dtype == dtype
+    want = nm.hermite_master_coefficients(mean.astype(float), cov.astype(float), along.astype(float))
+    arrays = (np.abs(mean.astype(float)), dominant(cov.astype(float)), np.abs(along.astype(float)))
+    size = nm.hermite_master_coefficients(*arrays)
+    assert (np.abs(got - want) <= (1e-5 if dtype == np.float32 else 1e-12) * size).all()
+
+
+@pytest.mark.parametrize("first", [1, 2, 3])
+@pytest.mark.parametrize("gated", [False, True])
+def test_series_of_residual_covariances(gated: bool, first: int) -> None:
+    """Against the CPU's loops, the pairs among them that are left out included."""
+    from numeric import pairs
+
+    rng = np.random.default_rng(5)
+    terms, reach = np.array([8, 16, 24]), np.array([0.2, 0.5, 0.8])
+    rows, columns = 5, 7
+    arrays = [rng.standard_normal((n, 24)) / 1.5 ** np.arange(24) for n in (rows, rows, columns, columns)]
+    rest, others = rng.uniform(0, 1e-5, rows), rng.uniform(0, 1e-5, columns)
+    g = rng.uniform(-1, 1, (rows, columns))
+    found, want = np.empty_like(g), np.empty_like(g)
+    if gated:
+        crossed = rng.uniform(-0.5, 0.5, (3, rows, columns))
+        given = (*arrays, rest, others, g, *crossed, terms, reach, first)
+        nc.gated_series(*given, found)
+        pairs.gated(*given, want)
+    else:
+        given = (arrays[0], arrays[2], rest, others, g, terms, reach, first)
+        nc.ungated_series(*given, found)
+        pairs.ungated(*given, want)
+    assert np.isnan(want).any()
+    np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-14)
+
+
+def test_shapes_broadcast_and_strided_or_empty_arrays_are_fine() -> None:
+    mean, std = np.linspace(-2, 2, 24).reshape(3, 8)[:, ::2], np.array([[0.5], [1.0], [2.0]])
+    np.testing.assert_allclose(
+        nc.evaluate("hermite", "gelu", mean, std), nm.hermite_coefficients("gelu", mean, std), atol=1e-15
+    )
+    assert nc.evaluate("hermite", "relu", np.zeros((0, 3)), np.ones((0, 3))).shape == (0, 3, 3)
+    mixed = nc.evaluate("hermite", "relu", mean.astype(np.float32), std)
+    assert mixed.dtype == np.float64
+
+
+def test_an_activation_of_ones_own() -> None:
+    """The text that symgauss makes at run time serves GPUs as well."""
+    import symgauss as sg
+
+    own = sg.Activation("own_softplus_step", sg.x * sg.Phi(2 * sg.x) + sg.x**2 / 3)
+    mean, std = np.linspace(-3, 3, 7), np.full(7, 0.8)
+    want = nm.hermite_coefficients(own, mean, std, 4)
+    np.testing.assert_allclose(nc.evaluate("hermite", own, mean, std, 4), want, rtol=1e-12, atol=1e-14)
+    single = nc.evaluate("hermite", own, mean.astype(np.float32), std.astype(np.float32), 4)
+    np.testing.assert_allclose(single, want, rtol=1e-5, atol=1e-5)
+
+
+def test_bad_input() -> None:
+    good = np.ones(3)
+    for mean, std, message in (
+        (np.array([0.0, np.nan, 1.0]), good, "mean has 1 bad of 3 entries; expected finite numbers."),
+        (good, np.array([-1.0, 1.0, np.inf]), "std has 2 bad of 3 entries; expected finite numbers ≥ 0."),
+    ):
+        with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+            nc.evaluate("hermite", "relu", mean, std)
+    with pytest.raises(ValueError, match="order: expected at most 8 on a GPU, got 9"):
+        nc.evaluate("hermite", "relu", good, good, 9)
+    with pytest.raises(OverflowError, match="beyond single precision"):
+        nc.evaluate("hermite", "exp", good.astype(np.float32), 50 * good.astype(np.float32))
+    with pytest.raises(ValueError, match="rho has entries outside"):
+        nc.gaussian_covariance("relu", good, good, good, good, 2 * good)
+    with pytest.raises(ValueError, match="std_2 has entries that are 0"):
+        nc.gaussian_covariance("relu", good, good, good, 0 * good, good)
+    with pytest.raises(nc.NoKernel, match="no proved covariance"):
+        nc.gaussian_covariance("silu", good, good, good, good, good)
+    with pytest.raises(ValueError, match="powers: expected a sum from 1 to 8"):
+        nc.gaussian_moment(np.zeros((1, 1)), np.ones((1, 1, 1)), (9,))
+    with pytest.raises(ValueError, match=r"expected \(n, d\)"):
+        nc.gaussian_moment(np.zeros((1, 2)), np.ones((1, 1, 1)), (1, 1))
+    with pytest.raises(ValueError, match="n from 1 to 8"):
+        nc.hermite_master_coefficients(np.zeros((1, 9)), np.ones((1, 9, 9)), np.zeros((1, 9)))
