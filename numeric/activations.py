@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from numeric import checks, runtime
+from numeric.device.arrays import on_device
 from numeric.generated import ALIASES, PARAMETERS
 
 
@@ -55,6 +56,10 @@ class Activation:
         return self.kernels.FORMULA
 
     def __call__(self, x: Any) -> np.ndarray:
+        if on_device(x):
+            from numeric.device.values import activation_values  # which needs moments, and these activations
+
+            return activation_values(self, x)
         array = checks.floating_array("x", x)
         work = np.float64 if array.dtype == np.float64 else np.float32
         flat = np.ascontiguousarray(array, dtype=work).reshape(-1)

@@ -35,6 +35,8 @@ def floating_array(name: str, value: ArrayLike) -> NDArray[Any]:
 
 def unconverted_array(name: str, value: ArrayLike) -> NDArray[Any]:
     """`value` as an array of whatever real dtype it has, integers included; nothing is copied."""
+    if hasattr(value, "detach"):  # PyTorch's parameters, which NumPy does not take with their gradients
+        value = value.detach()  # type: ignore[union-attr]
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
@@ -47,15 +49,15 @@ def unconverted_array(name: str, value: ArrayLike) -> NDArray[Any]:
     return array
 
 
-def check_shape(name: str, array: NDArray[Any], shape: tuple[int | None, ...]) -> None:
+def check_shape(name: str, array: Any, shape: tuple[int | None, ...]) -> None:
     """Refuse an array whose number of axes or whose axis lengths differ from `shape`, or that is empty."""
     matches = array.ndim == len(shape) and all(
         wanted is None or found == wanted for found, wanted in zip(array.shape, shape)
     )
     if not matches:
-        raise ValueError(f"{name}: expected shape {_pattern(shape)}, got {array.shape}")
-    if array.size == 0:
-        raise ValueError(f"{name}: expected at least one entry along every axis, got shape {array.shape}")
+        raise ValueError(f"{name}: expected shape {_pattern(shape)}, got {tuple(array.shape)}")
+    if 0 in array.shape:
+        raise ValueError(f"{name}: expected at least one entry along every axis, got shape {tuple(array.shape)}")
 
 
 def check_finite(name: str, array: NDArray[Any]) -> None:
@@ -82,9 +84,14 @@ def non_negative_integer(name: str, value: Any) -> int:
 def points(name: str, value: ArrayLike, dim: int) -> NDArray[Any]:
     """`value` as real points of shape (…, dim). NaN and infinities pass, and propagate."""
     array = floating_array(name, value)
-    if array.ndim == 0 or array.shape[-1] != dim:
-        raise ValueError(f"{name}: expected shape (…, {dim}), got {array.shape}")
+    check_points(name, array, dim)
     return array
+
+
+def check_points(name: str, array: Any, dim: int) -> None:
+    """Refuse an array that is not of shape (…, dim)."""
+    if array.ndim == 0 or array.shape[-1] != dim:
+        raise ValueError(f"{name}: expected shape (…, {dim}), got {tuple(array.shape)}")
 
 
 def _pattern(shape: tuple[int | None, ...]) -> str:

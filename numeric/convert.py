@@ -6,10 +6,12 @@ import numpy as np
 
 from numeric import checks, moments
 from numeric.activations import Activation
+from numeric.device.arrays import host
 from numeric.factored import Float64
 from numeric.gated import GatedPolynomial
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
+from numeric.mixture.arrays import on
 from numeric.mixture.inputs import GaussianMixture
 from numeric.mixture.polynomial import SolvedPolynomial
 from numeric.polynomial import RidgePolynomial
@@ -45,6 +47,8 @@ def approximate(
     Under a Gaussian: no samples, no linear system, no d² features. The only work that grows is diag(W_in Σ W_inᵀ),
     and for a gated layer diag(W_gate Σ W_upᵀ).
 
+    Where the weights are on a device, all of that is done there, in float64, and the polynomial's arrays are there too.
+
     >>> layer = MLP(W_in, b_in, W_out, b_out, activation="gelu")
     >>> approximate(layer, Gaussian.from_samples(X), degree=2)
     RidgePolynomial(degree=2, 784 → 10, 512 ridges, gelu)
@@ -75,9 +79,10 @@ def approximate(
         from numeric.solver import Solver  # which needs more than most conversions do
 
         return Solver(inputs, degree).solve(layer)
-    if isinstance(layer, MLP):
-        return _ridges(layer, inputs, degree)
-    return _gated_ridges(layer, inputs, degree)
+    with on(layer.projections[0][0]):
+        if isinstance(layer, MLP):
+            return _ridges(layer, inputs, degree)
+        return _gated_ridges(layer, inputs, degree)
 
 
 def _ridges(layer: MLP, inputs: Gaussian, degree: int) -> RidgePolynomial:
@@ -95,14 +100,14 @@ def _gated_ridges(layer: GLU, inputs: Gaussian, degree: int) -> GatedPolynomial:
     hermite = _hermite(layer.activation, mean, std, degree + 1)
     p = GatedPolynomial(layer, inputs, mean, std, hermite, up_mean, coupling)
     with np.errstate(over="ignore", invalid="ignore"):
-        largest = np.abs(p._coefficients(hermite, coupling)[1]).max(axis=1)
+        largest = np.abs(p._coefficients(host(hermite), host(coupling))[1]).max(axis=1)
     _refuse_overflow("the gated product of neuron {}", coefficient=largest)
     return p
 
 
 def _hermite(activation: Activation, mean: Float64, std: Float64, order: int) -> Float64:
     hermite = moments.hermite_coefficients(activation, mean, std, order)
-    finite = np.isfinite(hermite).all(axis=1)
+    finite = np.isfinite(host(hermite)).all(axis=1)
     if not finite.all():
         i = int(np.argmin(finite))
         raise OverflowError(
@@ -113,7 +118,7 @@ def _hermite(activation: Activation, mean: Float64, std: Float64, order: int) ->
 
 
 def _refuse_overflow(what: str, **quantities: Float64) -> None:
-    finite = np.logical_and.reduce([np.isfinite(values) for values in quantities.values()])
+    finite = np.logical_and.reduce([np.isfinite(host(values)) for values in quantities.values()])
     if not finite.all():
         i = int(np.argmin(finite))
         found = ", ".join(f"{name} {values[i]}" for name, values in quantities.items())

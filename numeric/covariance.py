@@ -28,7 +28,7 @@ _EPSILON = float(np.finfo(np.float64).eps)
 
 # A computed wᵀ Σ w carries an absolute error of a few ε (Σ_j |w_j| √Σ_jj)²: from the sums, and from the
 # rounding of the entries of Σ themselves. Below that it says nothing, and √ would make 1e-8 out of 1e-16.
-_NOISE = 8 * _EPSILON
+NOISE = 8 * _EPSILON
 
 # Columns taken at a time by `_quadratic_forms`: wide enough for BLAS, narrow enough that almost half of
 # the product is saved.
@@ -137,8 +137,8 @@ class Factor:
         # Entries of w are at most its largest, so that only few rows can be noise; those are looked at.
         deviations = self.deviations()
         largest = np.abs(W).max(axis=1, initial=0).astype(np.float64)
-        suspects = np.flatnonzero(norms <= _NOISE * largest * deviations.sum())
-        noise = _NOISE * (np.abs(W[suspects].astype(np.float64)) @ deviations)
+        suspects = np.flatnonzero(norms <= NOISE * largest * deviations.sum())
+        noise = NOISE * (np.abs(W[suspects].astype(np.float64)) @ deviations)
         return suspects[norms[suspects] <= noise]
 
     def deviations(self) -> Float64:
@@ -191,7 +191,7 @@ class Full:
             product = v @ self.matrix
             roots = np.sqrt(_without_noise(np.einsum("ij,ij->i", product, v), v, deviations))
             norms[rows] = np.ldexp(roots, outer)
-            couplings[rows] = np.ldexp(_ratio(np.einsum("ij,ij->i", product, w), roots), inner)
+            couplings[rows] = np.ldexp(ratio(np.einsum("ij,ij->i", product, w), roots), inner)
         return norms, couplings
 
     def deviations(self) -> Float64:
@@ -289,8 +289,8 @@ def _quadratic_forms(W: Float64, matrix: Float64) -> Float64:
 def _without_noise(variances: Float64, W: Float64, deviations: Float64) -> Float64:
     """Variances of rows with entries below 1, with those not above their own rounding error set to 0."""
     # Only few rows can be noise; those are looked at.
-    suspects = np.flatnonzero(variances <= _NOISE * float(deviations.sum()) ** 2)
-    noise = _NOISE * (np.abs(W[suspects]) @ deviations) ** 2
+    suspects = np.flatnonzero(variances <= NOISE * float(deviations.sum()) ** 2)
+    noise = NOISE * (np.abs(W[suspects]) @ deviations) ** 2
     variances[suspects[variances[suspects] <= noise]] = 0.0
     return variances
 
@@ -314,11 +314,11 @@ def _row_couplings(
         w, inner = _transformed(W[rows], transform)
         roots = np.sqrt(np.einsum("ij,ij->i", v, v))
         norms[rows] = np.ldexp(roots, exponents)
-        couplings[rows] = np.ldexp(_ratio(np.einsum("ij,ij->i", v, w), roots), inner)
+        couplings[rows] = np.ldexp(ratio(np.einsum("ij,ij->i", v, w), roots), inner)
     return norms, couplings
 
 
-def _ratio(values: Float64, divisors: Float64) -> Float64:
+def ratio(values: Float64, divisors: Float64) -> Float64:
     """values/divisors, and 0 where the divisor is."""
     return np.divide(values, divisors, out=np.zeros_like(values), where=divisors > 0)
 

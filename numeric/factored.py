@@ -3,9 +3,9 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +14,10 @@ from numeric import checks, moments
 from numeric.activations import Activation
 from numeric.blocks import row_blocks
 from numeric.dense import DensePolynomial, check_memory, symmetrise
+from numeric.device.arrays import host, moved, namespace, on_device, points, where
 from numeric.inputs import Gaussian, product_with_vector
 from numeric.layers import Layer
+from numeric.mixture.arrays import on
 from numeric.ridge import evaluate_ridges
 
 Float64 = NDArray[np.float64]
@@ -27,6 +29,9 @@ class FactoredPolynomial(ABC):
 
     Kinds of layers differ in q: `RidgePolynomial`, `GatedPolynomial`. A kind says how q is evaluated, and what
     the coefficients of its powers are; the rest is here.
+
+    Where the layer's weights are on a device, so are all arrays of p, its values and its fractions of variance;
+    coefficients of monomials are made on the CPU, in NumPy, and `cpu()` has all of it there.
 
     Attributes:
         layer: the layer that p approximates; its arrays are not copied.
@@ -107,11 +112,13 @@ class FactoredPolynomial(ABC):
         """p(x) for x of shape (…, d_in): shape (…, d_out), in the result type of x and the weight matrices.
 
         Integer x counts as float64. NaN and infinities propagate. In single precision an activation counts as
-        constant if its preactivation varies by less than single precision resolves.
+        constant if its preactivation varies by less than single precision resolves. Where the weights are on a
+        device, x must be there, and so is the result.
         """
-        points = checks.points("x", x, self.d_in)
+        checked = points("x", x, self.d_in, self._matrices[0])
         projections = [(V, None) for V in self._matrices]
-        return evaluate_ridges(points, projections, self.W_out, self.b_out, self._pointwise, center=self.center)
+        with on(checked):
+            return evaluate_ridges(checked, projections, self.W_out, self.b_out, self._pointwise, center=self.center)
 
     @property
     def fvu(self) -> Float64:
@@ -119,7 +126,7 @@ class FactoredPolynomial(ABC):
 
         Exact, not sampled. 0/0 counts as 0: an output that does not vary is approximated perfectly.
         """
-        return self._explained.fvu
+        return moved(self._explained.fvu, self.hermite)
 
     @property
     def total_fvu(self) -> float:
@@ -133,7 +140,7 @@ class FactoredPolynomial(ABC):
         Absolute, in the squared units of the outputs. Its sum over degrees is Var p_o, and with the variance
         left unexplained it adds up to Var f_o.
         """
-        return self._explained.by_degree
+        return moved(self._explained.by_degree, self.hermite)
 
     @cached_property
     def _explained(self):
@@ -168,6 +175,8 @@ class FactoredPolynomial(ABC):
         Raises:
             CoefficientsTooLarge: at once, if they take more.
         """
+        if on_device(self.hermite):
+            return self.cpu().coefficient(k, max_bytes)
         k = checks.non_negative_integer("k", k)
         check_memory(self.d_out, self.d_in, [k], max_bytes)
         if k > self.degree:
@@ -185,6 +194,8 @@ class FactoredPolynomial(ABC):
             CoefficientsTooLarge: at once, if they take more.
             OverflowError: coefficients beyond double precision.
         """
+        if on_device(self.hermite):
+            return self.cpu().about(center, max_bytes)
         point = checks.real_array("center", center, (self.d_in,)).astype(np.float64)
         orders = range(self.degree + 1)
         check_memory(self.d_out, self.d_in, orders, max_bytes)
@@ -194,6 +205,19 @@ class FactoredPolynomial(ABC):
     def dense(self, max_bytes: int | None = None) -> DensePolynomial:
         """The same polynomial by all its coefficients about the origin: `about(0)`."""
         return self.about(np.zeros(self.d_in), max_bytes)
+
+    def cpu(self) -> Self:
+        """The same polynomial with all arrays in NumPy: itself, unless they are on a device. Kept once made."""
+        return self._on_cpu if on_device(self.hermite) else self
+
+    @cached_property
+    def _on_cpu(self) -> Self:
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        arrays = {name: host(value) for name, value in fields.items() if on_device(value)}
+        made = replace(self, layer=self.layer.cpu(), **arrays)  # type: ignore[arg-type]
+        if "_explained" in vars(self):
+            vars(made)["_explained"] = self._explained
+        return made
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
@@ -208,8 +232,9 @@ class FactoredPolynomial(ABC):
     @cached_property
     def _lost_in_single(self) -> NDArray[np.bool_]:
         """Neurons that float32 cannot follow: their y/s would be nothing but rounding."""
-        scale = product_with_vector(np.abs(self._matrices[0]), self.spread)
-        return self.preactivation_std <= 8 * float(np.finfo(np.float32).eps) * scale
+        first = self._matrices[0]
+        scale = host(product_with_vector(namespace(first).abs(first), self.spread))
+        return host(self.preactivation_std) <= 8 * float(np.finfo(np.float32).eps) * scale
 
     @cached_property
     def _derivatives(self) -> Float64:
@@ -276,7 +301,7 @@ class FactoredPolynomial(ABC):
 
     def _describe(self, neurons: str) -> str:
         sizes = f"degree={self.degree}, {self.d_in} → {self.d_out}, {self.n_hidden} {neurons}"
-        return f"{type(self).__name__}({sizes}, {self.activation.name})"
+        return f"{type(self).__name__}({sizes}, {self.activation.name}{where(self.hermite)})"
 
 
 def _row_power(V: Float64, k: int) -> Float64:

@@ -80,6 +80,8 @@ def save(obj: Savable, path: str | os.PathLike[str]) -> None:
         OSError: the folder does not exist or cannot be written to, the path is a folder, the disk is full.
     """
     _check_type("obj", obj, tuple(kind.type for kind in _KINDS.values()))
+    if isinstance(obj, Layer | FactoredPolynomial):
+        obj = obj.cpu()
     arrays = _KINDS[type(obj).__name__].pack(obj)
     write(path, {**_structure(obj, arrays), **_notes(obj)}, arrays)
 
@@ -412,7 +414,8 @@ def _pack_mixture_polynomial(p: SolvedPolynomial) -> Arrays:
     arrays = {f"layer.{name}": array for name, array in _pack_layer(p.layer).items()}
     arrays |= {f"inputs.{name}": array for name, array in _pack_mixture(p.inputs).items()}
     arrays |= {f"polynomial.{name}": array for name, array in _pack_dense(p.polynomial).items()}
-    arrays["energy_error"] = p.info.energy_error
+    # a file holds finite numbers: -1 stands for an error of which nothing is known
+    arrays["energy_error"] = np.where(np.isinf(p.info.energy_error), -1.0, p.info.energy_error)
     known = vars(p).get("_unexplained")
     if known is not None and all(np.isfinite(getattr(known, name)).all() for name in _UNEXPLAINED):
         arrays |= {f"fvu.{name}": getattr(known, name) for name in _UNEXPLAINED}
@@ -458,7 +461,8 @@ def _info(text: str | None, tensors: _Tensors, d_out: int) -> Info:
             raise ValueError
     except (ValueError, AttributeError, RecursionError):
         raise broken(f"its entry info is {(text or '')[:80]!r}", "how it was solved for") from None
-    return Info(energy_error=tensors.doubles("energy_error", (d_out,)), **entry)
+    error = tensors.doubles("energy_error", (d_out,))
+    return Info(energy_error=np.where(error < 0, np.inf, error), **entry)
 
 
 # Labels of components: strings are stored without the width of their array, which may be any.

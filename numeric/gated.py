@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numeric.device.arrays import host, moved, namespace
 from numeric.factored import FactoredPolynomial, Float64
 from numeric.layers import GLU
 from numeric.series import GatedSeries, powers_about
@@ -68,13 +69,17 @@ class GatedPolynomial(FactoredPolynomial):
 
     def _pointwise(self, neurons: slice, *centred: NDArray[Any]) -> NDArray[Any]:
         u, w = centred
-        series = self._series if u.dtype == np.float64 else self._series_in_single
+        series = self._series if u.dtype == namespace(u).float64 else self._series_in_single
         return series(u, w, neurons)
 
     @cached_property
     def _series(self) -> GatedSeries:
-        slopes, intercepts = self._coefficients(self.hermite, self.coupling)
-        return GatedSeries(slopes, intercepts, self.preactivation_std, self.up_mean)
+        slopes, intercepts = self._coefficients(host(self.hermite), host(self.coupling))
+        return self._series_of(slopes, intercepts, host(self.preactivation_std))
+
+    def _series_of(self, slopes: Float64, intercepts: Float64, std: Float64) -> GatedSeries:
+        slopes, intercepts, std = (moved(array, self.hermite) for array in (slopes, intercepts, std))
+        return GatedSeries(slopes, intercepts, std, self.up_mean)
 
     @cached_property
     def _series_in_single(self) -> GatedSeries:
@@ -82,10 +87,11 @@ class GatedPolynomial(FactoredPolynomial):
         lost = self._lost_in_single
         if not lost.any() or self.degree == 0:
             return self._series
-        slopes, intercepts = self._coefficients(self.hermite, self.coupling)
+        hermite, coupling = host(self.hermite), host(self.coupling)
+        slopes, intercepts = self._coefficients(hermite, coupling)
         slopes[lost, 1:] = intercepts[lost, 1:] = 0.0
-        intercepts[lost, 0] = self.coupling[lost] * self.hermite[lost, 1]
-        return GatedSeries(slopes, intercepts, np.where(lost, 0.0, self.preactivation_std), self.up_mean)
+        intercepts[lost, 0] = coupling[lost] * hermite[lost, 1]
+        return self._series_of(slopes, intercepts, np.where(lost, 0.0, host(self.preactivation_std)))
 
     def _coefficients(self, h: Float64, r: Float64) -> tuple[Float64, Float64]:
         """b and c of q = Σ_k (b_k z + c_k)/k! He_k(Z), each (n_hidden, n + 1).
@@ -95,7 +101,7 @@ class GatedPolynomial(FactoredPolynomial):
         n = self.degree
         slopes, intercepts = h[:, :-1].copy(), np.zeros((self.n_hidden, n + 1))
         slopes[:, n] = 0.0
-        intercepts[:, n] = self.up_mean * h[:, n] + r * h[:, n + 1]
+        intercepts[:, n] = host(self.up_mean) * h[:, n] + r * h[:, n + 1]
         if n > 0:
             intercepts[:, n - 1] = r * h[:, n]
         return slopes, intercepts

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from numeric import checks
 from numeric.blocks import row_blocks
 from numeric.covariance import Covariance, Diagonal, Factor, Full, Identity, smallest_relative_eigenvalue
+from numeric.device import projections
+from numeric.device.arrays import double, empty, moved, namespace, on_device
 
 Float64 = NDArray[np.float64]
 
@@ -132,8 +134,14 @@ class Gaussian:
         The mean is W m + b and the standard deviation √diag(W Σ Wᵀ), both in float64 whatever the dtype
         of W. Where wᵀΣw is at the level of its own rounding error it is zero, for then Σ does not say more:
         below 8 ε q² under a full Σ and below (8 ε q)² under a factor, q = Σ_j |w_j| √Σ_jj.
+
+        Where W and b are on a device, the results are there too; Σ is moved there once.
         """
-        return self._project_mean(W, b), self._covariance.standard_deviations(W)
+        if on_device(W):
+            std = projections.standard_deviations(self._covariance, W)
+        else:
+            std = self._covariance.standard_deviations(W)
+        return self._project_mean(W, b), moved(std, W)
 
     def project_pairs(
         self, V: NDArray[Any], a: NDArray[Any] | None, W: NDArray[Any], b: NDArray[Any] | None
@@ -145,8 +153,12 @@ class Gaussian:
             covariance of z with the standardised y, which is 0 where y does not vary. Each has shape
             (rows of V,). A full Σ costs one d×d by d×n product in all.
         """
-        std, coupling = self._covariance.couplings(V, W)
-        return self._project_mean(V, a), std, self._project_mean(W, b), np.where(std > 0, coupling, 0.0)
+        if on_device(V):
+            std, coupling = projections.couplings(self._covariance, V, W)
+        else:
+            std, coupling = self._covariance.couplings(V, W)
+        coupling = np.where(std > 0, coupling, 0.0)
+        return self._project_mean(V, a), moved(std, V), self._project_mean(W, b), moved(coupling, V)
 
     @property
     def covariance(self) -> Covariance:
@@ -155,7 +167,7 @@ class Gaussian:
 
     def _project_mean(self, W: NDArray[Any], b: NDArray[Any] | None) -> Float64:
         mean = product_with_vector(W, self._mean)
-        return mean if b is None else mean + b
+        return mean if b is None else mean + double(b)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
@@ -168,10 +180,10 @@ class Gaussian:
 
 
 def product_with_vector(W: NDArray[Any], v: Float64) -> Float64:
-    """W v in float64, without a float64 copy of W; v is a vector, or a matrix of column vectors."""
-    result = np.empty((len(W), *v.shape[1:]))
+    """W v in float64, without a float64 copy of W, where W is; v is a vector, or a matrix of column vectors."""
+    there, result = moved(v, W), empty((W.shape[0], *v.shape[1:]), namespace(W).float64, W)
     for rows in row_blocks(*W.shape):
-        result[rows] = W[rows].astype(np.float64, copy=False) @ v
+        result[rows, ...] = double(W[rows, :]) @ there
     return result
 
 

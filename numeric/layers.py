@@ -2,14 +2,14 @@
 
 import os
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from numeric import checks
 from numeric.activations import Activation
 from numeric.activations import activation as resolve
+from numeric.device.arrays import check_together, host, on_device, points, real_array, where
+from numeric.mixture.arrays import on
 from numeric.ridge import Projection, evaluate_ridges
 
 
@@ -39,20 +39,30 @@ class Layer(ABC):
     @property
     def d_out(self) -> int:
         """The number of outputs."""
-        return self.n_hidden if self.W_out is None else len(self.W_out)
+        return self.n_hidden if self.W_out is None else self.W_out.shape[0]
 
     @property
     def n_hidden(self) -> int:
         """The number of neurons."""
-        return len(self.projections[0][0])
+        return self.projections[0][0].shape[0]
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """f(x) for x of shape (…, d_in): shape (…, d_out), in the result type of x and the weight matrices.
 
-        Integer x counts as float64. NaN and infinities propagate.
+        Integer x counts as float64. NaN and infinities propagate. Where the weights are on a device, x must be there,
+        and so is the result.
         """
-        points = checks.points("x", x, self.d_in)
-        return evaluate_ridges(points, self.projections, self.W_out, self.b_out, self._pointwise)
+        checked = points("x", x, self.d_in, self.projections[0][0])
+        with on(checked):
+            return evaluate_ridges(checked, self.projections, self.W_out, self.b_out, self._pointwise)
+
+    def cpu(self) -> Self:
+        """The same layer with weights in NumPy: itself, unless they are on a device. bfloat16 becomes float32."""
+        return self._on_cpu() if on_device(self.projections[0][0]) else self
+
+    @abstractmethod
+    def _on_cpu(self) -> Self:
+        """With all arrays moved."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
@@ -62,7 +72,8 @@ class Layer(ABC):
 
     def __repr__(self) -> str:
         sizes = (self.d_in, self.n_hidden) if self.W_out is None else (self.d_in, self.n_hidden, self.d_out)
-        return f"{type(self).__name__}({' → '.join(map(str, sizes))}, {self.activation.name})"
+        place = where(self.projections[0][0])
+        return f"{type(self).__name__}({' → '.join(map(str, sizes))}, {self.activation.name}{place})"
 
 
 class MLP(Layer):
@@ -70,6 +81,9 @@ class MLP(Layer):
 
     Weights are kept as given: float16, float32 and float64 arrays are neither copied nor converted, so
     that two large matrices are not held twice. Integers become float64. Do not write into them later.
+
+    Arrays of PyTorch or CuPy that are on a device stay there, and what is made of the layer is there too; all of them
+    must be on the same. Those on the CPU become views of NumPy.
 
     >>> layer = MLP([[1.0, -1.0]], None, [[2.0], [3.0]], activation="relu")
     >>> layer
@@ -85,7 +99,8 @@ class MLP(Layer):
         activation: a name or alias, or whatever else `numeric.activation` accepts.
 
     Raises:
-        ValueError: shapes that do not fit together, NaN or infinite entries, an unknown activation.
+        ValueError: shapes that do not fit together, NaN or infinite entries, an unknown activation, arrays of which
+            some are on a device and not all on the same.
         TypeError: complex, object or other non-real dtypes.
     """
 
@@ -104,11 +119,15 @@ class MLP(Layer):
         activation: Any = "gelu",
     ) -> None:
         self.activation = resolve(activation)
-        self.W_in = checks.real_array("W_in", W_in, (None, None))
-        n_hidden = len(self.W_in)
+        check_together(W_in=W_in, b_in=b_in, W_out=W_out, b_out=b_out)
+        self.W_in = real_array("W_in", W_in, (None, None))
+        n_hidden = self.W_in.shape[0]
         self.b_in = _optional("b_in", b_in, (n_hidden,))
-        self.W_out = checks.real_array("W_out", W_out, (None, n_hidden))
+        self.W_out = real_array("W_out", W_out, (None, n_hidden))
         self.b_out = _optional("b_out", b_out, (self.d_out,))
+
+    def _on_cpu(self) -> "MLP":
+        return MLP(host(self.W_in), _host(self.b_in), host(self.W_out), _host(self.b_out), self.activation)
 
     @property
     def projections(self) -> tuple[Projection, ...]:
@@ -142,7 +161,8 @@ class GLU(Layer):
         activation: the gate σ, a name or alias, or whatever else `numeric.activation` accepts.
 
     Raises:
-        ValueError: shapes that do not fit together, NaN or infinite entries, an unknown activation.
+        ValueError: shapes that do not fit together, NaN or infinite entries, an unknown activation, arrays of which
+            some are on a device and not all on the same.
         TypeError: complex, object or other non-real dtypes.
     """
 
@@ -165,13 +185,18 @@ class GLU(Layer):
         activation: Any = "silu",
     ) -> None:
         self.activation = resolve(activation)
-        self.W_gate = checks.real_array("W_gate", W_gate, (None, None))
-        self.W_up = checks.real_array("W_up", W_up, self.W_gate.shape)
-        n_hidden = len(self.W_gate)
+        check_together(W_gate=W_gate, b_gate=b_gate, W_up=W_up, b_up=b_up, W_out=W_out, b_out=b_out)
+        self.W_gate = real_array("W_gate", W_gate, (None, None))
+        self.W_up = real_array("W_up", W_up, self.W_gate.shape)
+        n_hidden = self.W_gate.shape[0]
         self.b_gate = _optional("b_gate", b_gate, (n_hidden,))
         self.b_up = _optional("b_up", b_up, (n_hidden,))
         self.W_out = _optional("W_out", W_out, (None, n_hidden))
         self.b_out = _optional("b_out", b_out, (self.d_out,))
+
+    def _on_cpu(self) -> "GLU":
+        arrays = (self.W_gate, self.b_gate, self.W_up, self.b_up, self.W_out, self.b_out)
+        return GLU(*map(_host, arrays), self.activation)  # type: ignore[arg-type]
 
     @property
     def projections(self) -> tuple[Projection, ...]:
@@ -180,8 +205,13 @@ class GLU(Layer):
 
     def _pointwise(self, neurons: slice, *projected: NDArray[Any]) -> NDArray[Any]:  # noqa: ARG002
         gate, up = projected
-        return np.multiply(self.activation(gate), up, out=up)
+        up *= self.activation(gate)
+        return up
 
 
 def _optional(name: str, value: ArrayLike | None, shape: tuple[int | None, ...]) -> NDArray[Any] | None:
-    return None if value is None else checks.real_array(name, value, shape)
+    return None if value is None else real_array(name, value, shape)
+
+
+def _host(array: NDArray[Any] | None) -> NDArray[Any] | None:
+    return None if array is None else host(array)

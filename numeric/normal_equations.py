@@ -108,22 +108,34 @@ def least_squares(
     for weight, k in components:
         mu, C = T @ (k.mean - mean), T @ k.cov @ T.T
         gram += weight * gram_matrix(features, mu, C)
-        products += weight * _products_with(layer, features, k, mu, C, T)
-    return DensePolynomial(mean, _tensors(features, solve_normal_equations(gram, products), T))
+        products += weight * products_with(layer, features, k, mu, C, T)
+    return DensePolynomial(mean, tensors(features, solve_normal_equations(gram, products), T))
 
 
 def gram_matrix(features: HermiteFeatures, mu: Float64, C: Float64) -> Float64:
     """E[φ_a φ_b] for z ~ N(mu, C), shape (F, F)."""
+    # Row 0 is E φ_b; the recurrence of the rows, with b in place of a, gives it first.
+    return _all_products(features, mu, C, C, _hermite_moments(features, mu, C - np.eye(len(C))))
+
+
+def own_coordinates(features: HermiteFeatures, mu: Float64, root: Float64) -> Float64:
+    """E[φ_a(z) φ_b(ξ)] for z = mu + root ξ and ξ ~ N(0, I), (F, F): φ_a in the orthonormal features of ξ."""
+    alone = np.zeros(len(features))
+    alone[0] = 1.0
+    return _all_products(features, mu, root @ root.T, root, alone)
+
+
+def _all_products(features: HermiteFeatures, mu: Float64, C: Float64, cross: Float64, first: Float64) -> Float64:
+    """E[φ_a(z) φ_b(w)], (F, F), for Cov(z, w) = cross and E φ_b(w) = first."""
     D = C - np.eye(len(C))
     gram = np.zeros((len(features), len(features)))
-    # Row 0 is E φ_b; the recurrence of the rows, with b in place of a, gives it first.
-    gram[0] = _hermite_moments(features, mu, D)
+    gram[0] = first
     for row, i, below in _steps(features):
         value = mu[i] * gram[below]
         for j in range(features.dim):
             if features.indices[below, j]:
                 value = value + features.roots[below, j] * D[i, j] * gram[features.down[j, below]]
-            value = value + C[i, j] * features.roots[:, j] * gram[below, features.down[j]]
+            value = value + cross[i, j] * features.roots[:, j] * gram[below, features.down[j]]
         gram[row] = value / features.roots[row, i]
     return gram
 
@@ -180,7 +192,7 @@ def gated_products(
     return values
 
 
-def _products_with(
+def products_with(
     layer: MLP | GLU, features: HermiteFeatures, inputs: Gaussian, mu: Float64, C: Float64, T: Float64
 ) -> Float64:
     """E[f(x) φ_a] under one Gaussian, shape (F, d_out)."""
@@ -222,7 +234,7 @@ def _whitening(components: list[tuple[float, Gaussian]], mean: Float64) -> Float
     for weight, k in components:
         total += weight * (k.cov + np.outer(k.mean - mean, k.mean - mean))
     eigenvalues, vectors = np.linalg.eigh(total)
-    kept = eigenvalues > len(mean) * np.finfo(float).eps * max(float(eigenvalues[-1]), 0.0)
+    kept = eigenvalues > 8 * len(mean) * np.finfo(float).eps * max(float(eigenvalues[-1]), 0.0)
     return vectors[:, kept].T / np.sqrt(eigenvalues[kept])[:, None]
 
 
@@ -237,7 +249,7 @@ def solve_normal_equations(gram: Float64, products: Float64) -> Float64:
     return solution + basis @ ((basis.T @ residual) / eigenvalues[kept, None])
 
 
-def _tensors(features: HermiteFeatures, coefficients: Float64, T: Float64) -> list[Float64]:
+def tensors(features: HermiteFeatures, coefficients: Float64, T: Float64) -> list[Float64]:
     """Tensors C_k with Σ_a θ_a φ_a(T u) = Σ_k C_k[u^{⊗k}]; DensePolynomial makes them symmetric."""
     d_out, r = coefficients.shape[1], features.dim
     tensors = [np.zeros((d_out, *(r,) * k)) for k in range(features.degree + 1)]

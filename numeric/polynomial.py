@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numeric.device.arrays import host, moved, namespace
 from numeric.factored import FactoredPolynomial, Float64
 from numeric.layers import MLP
 from numeric.series import HermiteSeries, powers_about
@@ -53,7 +54,7 @@ class RidgePolynomial(FactoredPolynomial):
 
     def _pointwise(self, neurons: slice, *centred: NDArray[Any]) -> NDArray[Any]:
         (u,) = centred
-        series = self._series if u.dtype == np.float64 else self._series_in_single
+        series = self._series if u.dtype == namespace(u).float64 else self._series_in_single
         return series(u, neurons)
 
     @cached_property
@@ -66,9 +67,9 @@ class RidgePolynomial(FactoredPolynomial):
         lost = self._lost_in_single
         if not lost.any():
             return self._series
-        hermite = self.hermite.copy()
+        hermite, std = host(self.hermite).copy(), np.where(lost, 0.0, host(self.preactivation_std))
         hermite[lost, 1:] = 0.0
-        return HermiteSeries(hermite, np.where(lost, 0.0, self.preactivation_std))
+        return HermiteSeries(moved(hermite, self.hermite), moved(std, self.hermite))
 
     def _powers(self, shifts: Sequence[Float64]) -> tuple[Float64, ...]:
         return (powers_about(self._derivatives, self.preactivation_std, shifts[0]),)

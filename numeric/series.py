@@ -8,11 +8,13 @@ All is kept in the orthonormal polynomials he_k = He_k/√k!, whose coefficients
 never overflow, and summed by Clenshaw's recurrence for √(k+1) he_{k+1} = t he_k − √k he_{k−1}.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from numeric.device.arrays import cast, double, host, moved, namespace
 from numeric.jit import loop
 
 Float64 = NDArray[np.float64]
@@ -32,12 +34,15 @@ class HermiteSeries:
     def __init__(self, coefficients: Float64, std: Float64) -> None:
         self._coefficients = _orthonormal(coefficients)
         self._unit = _unit(std)
-        self._up, self._down = _recurrence(len(self._coefficients))
+        self._up, self._down = _recurrence(self._coefficients.shape[0])
 
     def __call__(self, u: NDArray[Any], neurons: slice) -> NDArray[Any]:
         """Replace u of shape (batch, neurons of the slice), float32 or float64, by the values q(u)."""
-        coefficients = np.ascontiguousarray(self._coefficients[:, neurons])
-        _clenshaw(u, self._unit[neurons], coefficients, self._up, self._down)
+        coefficients, unit = self._coefficients[:, neurons], self._unit[neurons]
+        if not isinstance(u, np.ndarray):
+            values = _clenshaw_on_device(double(u) / unit, lambda k: coefficients[k, :], self._up, self._down)
+            return cast(values, u.dtype)
+        _clenshaw(u, unit, np.ascontiguousarray(coefficients), self._up, self._down)
         return u
 
 
@@ -55,13 +60,19 @@ class GatedSeries:
         self._slopes = _orthonormal(slopes)
         self._intercepts = _orthonormal(intercepts)
         self._unit, self._mean = _unit(std), mean
-        self._up, self._down = _recurrence(len(self._slopes))
+        self._up, self._down = _recurrence(self._slopes.shape[0])
 
     def __call__(self, u: NDArray[Any], w: NDArray[Any], neurons: slice) -> NDArray[Any]:
         """Replace u of shape (batch, neurons of the slice) by the values q(u, ν + w); w has its shape and type."""
-        slopes = np.ascontiguousarray(self._slopes[:, neurons])
-        intercepts = np.ascontiguousarray(self._intercepts[:, neurons])
-        _gated_clenshaw(u, w, self._unit[neurons], self._mean[neurons], slopes, intercepts, self._up, self._down)
+        slopes, intercepts = self._slopes[:, neurons], self._intercepts[:, neurons]
+        unit, mean = self._unit[neurons], self._mean[neurons]
+        if not isinstance(u, np.ndarray):
+            z = double(w) + mean
+            t = double(u) / unit
+            values = _clenshaw_on_device(t, lambda k: slopes[k, :] * z + intercepts[k, :], self._up, self._down)
+            return cast(values, u.dtype)
+        slopes, intercepts = np.ascontiguousarray(slopes), np.ascontiguousarray(intercepts)
+        _gated_clenshaw(u, w, unit, mean, slopes, intercepts, self._up, self._down)
         return u
 
 
@@ -69,17 +80,27 @@ def _orthonormal(coefficients: Float64) -> Float64:
     """a_k/√k!, with the orders first."""
     order = np.arange(coefficients.shape[1], dtype=np.float64)
     normalisation = np.cumprod(1.0 / np.sqrt(np.maximum(order, 1.0)))
-    return np.ascontiguousarray((coefficients * normalisation).T)
+    return moved(np.ascontiguousarray((host(coefficients) * normalisation).T), coefficients)
 
 
 def _unit(std: Float64) -> Float64:
     # A neuron without variance has only its constant: any unit does.
-    return np.where(std > 0, std, 1.0)
+    known = host(std)
+    return moved(np.where(known > 0, known, 1.0), std)
 
 
 def _recurrence(orders: int) -> tuple[Float64, Float64]:
     order = np.arange(orders, dtype=np.float64)
     return 1.0 / np.sqrt(order + 1.0), np.sqrt((order + 1.0) / (order + 2.0))
+
+
+def _clenshaw_on_device(t: Any, coefficient: Callable[[int], Any], up: Float64, down: Float64) -> Any:
+    """Σ_k a_k he_k(t), with a_k = coefficient(k), in the library of t."""
+    last = namespace(t).zeros_like(t)
+    value = coefficient(len(up) - 1) + last
+    for k in range(len(up) - 2, -1, -1):
+        value, last = coefficient(k) + (float(up[k]) * t) * value - float(down[k]) * last, value
+    return value
 
 
 @loop

@@ -173,7 +173,7 @@ def linear_part(p: Polynomial, whitened: bool = False) -> Float64:
     Raises:
         ValueError: a polynomial of degree 0.
     """
-    _require_degree(p, 1)
+    p = _of_degree(p, 1)
     covariance = _total(p)
     if isinstance(p, SolvedPolynomial):
         solved = p.polynomial.coefficient(1)  # about the mean
@@ -241,7 +241,7 @@ def spectrum(p: Polynomial, output: int | ArrayLike, count: int | None = None, w
         ValueError: a polynomial of degree 0 or 1, an output that there is not, a direction of the wrong shape.
         TypeError: something that is neither an integer nor numbers.
     """
-    _require_degree(p, 2)
+    p = _of_degree(p, 2)
     kind = SolvedQuadraticPart if isinstance(p, SolvedPolynomial) else QuadraticPart
     part = kind(p, _direction(p, output))  # type: ignore[arg-type]
     metric = _total(p) if whitened else Identity(p.d_in)
@@ -285,7 +285,8 @@ def _direction(p: Polynomial, output: int | ArrayLike) -> Float64:
     return checks.real_array("output", output, (p.d_out,)).astype(np.float64)
 
 
-def _require_degree(p: Polynomial, degree: int) -> None:
+def _of_degree(p: Polynomial, degree: int) -> Polynomial:
+    """p, with its arrays on the CPU; refused unless its degree is at least this."""
     if not isinstance(p, Polynomial):
         raise TypeError(f"p: expected what numeric.approximate returned, got {type(p).__name__}")
     if isinstance(p, SolvedPolynomial) and p.degree > 2:
@@ -296,6 +297,7 @@ def _require_degree(p: Polynomial, degree: int) -> None:
     if p.degree < degree:
         part = "linear" if degree == 1 else "quadratic"
         raise ValueError(f"p: degree {p.degree} has no {part} part; convert with degree={degree} or more")
+    return p if isinstance(p, SolvedPolynomial) else p.cpu()
 
 
 def _count(count: int | None, most: int, what: str, default: int | None = None) -> int:

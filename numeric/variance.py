@@ -7,10 +7,12 @@ f − p is a sum over neurons of residuals orthogonal to all polynomials of degr
 with C_ij the covariance of what neurons i and j have of that degree, or beyond degree n. Those are in closed form
 given the correlations of the preactivations: a power of the correlation for each degree, and for the rest the
 series in `numeric.pairs`, whose terms are all known, or for nearly parallel neurons the integral in
-`numeric.conditional`. Pairs are taken in blocks; nothing of the size of all pairs is ever in memory.
+`numeric.conditional`. Pairs are taken in blocks; nothing of the size of all pairs is ever in memory. What costs the
+square of anything is done where the weights are, in NumPy or on a device; what there is of each neuron is NumPy's.
 (Our derivation: residual variance, derivations/variance.md.)
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numeric.conditional import Pairs, covariances
+from numeric.device import pairs as device_pairs
+from numeric.device import projections
+from numeric.device.arrays import double, host, is_out_of_memory, moved, namespace, on_device, some_rows
 from numeric.factored import FactoredPolynomial
 from numeric.gated import GatedPolynomial
+from numeric.inputs import product_with_vector
+from numeric.mixture.arrays import on
 from numeric.pairs import gated, reach, ungated
 from numeric.polynomial import RidgePolynomial
 from numeric.progress import Progress
@@ -88,15 +95,20 @@ def explained(p: FactoredPolynomial, progress: bool | None = None) -> Explained:
 
     Raises:
         OverflowError: a neuron whose variance is beyond double precision, as that of exp(y) is for s > 19.
+        MemoryError: a device without memory for blocks of pairs.
 
     Source: our derivation, residual variance (derivations/variance.md).
     """
+    with on(p.layer.projections[0][0]):
+        return _explained(p, progress)
+
+
+def _explained(p: FactoredPolynomial, progress: bool | None) -> Explained:
     neurons = _Neurons(p)
     if p.W_out is None:
         return _checked(neurons.by_degree, neurons.residuals.variance, neurons, lambda parts: parts)
-    sizes = np.abs(p.W_out.astype(np.float64))
-    sums = _sums(neurons, p.W_out, progress)
-    return _checked(sums[:-1], sums[-1], neurons, lambda parts: parts @ sizes.T)
+    sizes, sums = namespace(p.W_out).abs(p.W_out), _sums(neurons, p.W_out, progress)
+    return _checked(sums[:-1], sums[-1], neurons, lambda parts: host(product_with_vector(sizes, parts.T)).T)
 
 
 def _checked(
@@ -111,27 +123,29 @@ def _checked(
 
 
 class _Neurons:
-    """All that pairs of neurons are made of, neuron by neuron."""
+    """All that pairs of neurons are made of, neuron by neuron: in NumPy, but for the weights."""
 
     def __init__(self, p: FactoredPolynomial) -> None:
         self.degree, self.inputs = p.degree, p.inputs
-        self.mean, self.std = p.preactivation_mean, p.preactivation_std
+        self.mean, self.std = host(p.preactivation_mean), host(p.preactivation_std)
+        self.unit = np.where(self.std > 0, 1 / np.where(self.std > 0, self.std, 1.0), 0.0)
         self.gated = isinstance(p, GatedPolynomial)
         if isinstance(p, RidgePolynomial):
             self.weights, self.up, self.factor = p.W_in, None, Factor.one(len(self.mean))
         else:
             assert isinstance(p, GatedPolynomial)
             self.weights, self.up = p.W_gate, p.W_up
-            self.factor = Factor(p.up_mean, p.coupling, np.zeros(len(self.mean)), gated=True)
+            self.factor = Factor(host(p.up_mean), host(p.coupling), np.zeros(len(self.mean)), gated=True)
             for rows in self.blocks(len(self.mean), _COLUMNS):
                 # what is left of z without y; its own variance is then τ²
-                self.factor.beside[rows] = self.inputs.project(self.beside(rows))[1]
+                self.factor.beside[rows] = host(self.inputs.project(self.beside(rows))[1])
         harmless = self.degree - 1 if self.gated else self.degree
         self.reduced = Reduced.around(p.activation, self.mean, self.std, harmless)
         with np.errstate(over="ignore", invalid="ignore"):  # refused below
             self.residuals: Residuals = residuals(self.reduced, self.std, self.factor, self.degree)
         self._refuse_overflow(p)
-        normalised = p.hermite / np.sqrt(np.cumprod(np.maximum(np.arange(p.hermite.shape[1]), 1.0)))
+        hermite = host(p.hermite)
+        normalised = hermite / np.sqrt(np.cumprod(np.maximum(np.arange(hermite.shape[1]), 1.0)))
         padded = np.zeros((len(self.mean), self.degree + 2))
         padded[:, : normalised.shape[1]] = normalised
         # √E[σ(y)²] or so
@@ -159,13 +173,22 @@ class _Neurons:
 
     def along(self, rows: Any) -> Float64:
         """The weights of the standardised preactivations; 0 for those that do not vary."""
-        std = self.std[rows]
-        return self.weights[rows].astype(np.float64) * np.where(std > 0, 1 / np.where(std > 0, std, 1.0), 0.0)[:, None]
+        return double(some_rows(self.weights, rows)) * self.there(self.unit[rows])[:, None]
 
     def beside(self, rows: slice) -> Float64:
         """The weights of z − E[z | y]."""
         assert self.up is not None
-        return self.up[rows].astype(np.float64) - self.factor.along[rows, None] * self.along(rows)
+        return double(self.up[rows, :]) - self.there(self.factor.along[rows])[:, None] * self.along(rows)
+
+    def there(self, array: Float64) -> Float64:
+        """A small array where the weights are."""
+        return moved(array, self.weights)
+
+    @cached_property
+    def covariance(self) -> Any:
+        """Σ where the weights are."""
+        covariance = self.inputs.covariance
+        return projections.sigma_on(covariance, self.weights) if on_device(self.weights) else covariance
 
     @cached_property
     def by_degree(self) -> Float64:
@@ -186,24 +209,43 @@ class _Correlations:
 
 def _sums(neurons: _Neurons, W_out: NDArray[Any], progress: bool | None) -> Float64:
     """The quadratic forms of all outputs: one row for each degree, and a last one for the rest."""
+    if not on_device(neurons.weights):
+        return _sums_of_blocks(neurons, W_out, _Loops(neurons), _ROWS, _COLUMNS, progress)
+    made, n = neurons.residuals, len(neurons.mean)
+    numbers = made.alpha.size + made.beta.size + n * (2 * neurons.degree + 2)
+    size = device_pairs.block_size(neurons.weights, W_out.shape[0], numbers, neurons.gated)
+    try:
+        return _sums_of_blocks(neurons, W_out, _OnDevice(neurons), size, size, progress)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        needed = device_pairs.bytes_needed(size, W_out.shape[1], W_out.shape[0], numbers, neurons.gated)
+        raise device_pairs.out_of_memory(neurons.weights, needed) from error
+
+
+def _sums_of_blocks(
+    neurons: _Neurons, W_out: NDArray[Any], series: "_Loops | _OnDevice", height: int, width: int, progress: bool | None
+) -> Float64:
     n = len(neurons.mean)
-    total = np.zeros((neurons.degree + 1, len(W_out)))
+    total = np.zeros((neurons.degree + 1, W_out.shape[0]))
     with Progress("residual variance", n * (n + 1) // 2, progress) as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for rows in neurons.blocks(n, _ROWS):
-            for columns, pairs in _correlations(neurons, rows):
-                total += _block_sums(neurons, W_out, rows, columns, pairs, pool)
+        for rows in neurons.blocks(n, height):
+            for columns, pairs in _correlations(neurons, rows, width):
+                residual = series.covariances(rows, columns, pairs, pool)
+                total += _block_sums(neurons, W_out, rows, columns, pairs, residual)
                 bar.advance((rows.stop - rows.start) * (columns.stop - columns.start))
     return total
 
 
-def _correlations(neurons: _Neurons, rows: slice) -> Iterator[tuple[slice, _Correlations]]:
+def _correlations(neurons: _Neurons, rows: slice, width: int) -> Iterator[tuple[slice, _Correlations]]:
     """The correlations of a block of neurons with those of its own block and of all that follow."""
-    covariance = neurons.inputs.covariance
+    covariance = neurons.covariance
     along = covariance.left(neurons.along(rows))
     beside = covariance.left(neurons.beside(rows)) if neurons.gated else None
-    for columns in neurons.blocks(len(neurons.mean), _COLUMNS, rows.start):
+    for columns in neurons.blocks(len(neurons.mean), width, rows.start):
         theirs = covariance.right(neurons.along(columns))
-        g = np.clip(along @ theirs.T, -1.0, 1.0)
+        g = along @ theirs.T
+        g = namespace(g).clip(g, -1.0, 1.0)
         if beside is None:
             yield columns, _Correlations(g, g, g, g)
             continue
@@ -217,84 +259,127 @@ def _block_sums(
     rows: slice,
     columns: slice,
     pairs: _Correlations,
-    pool: ThreadPoolExecutor,
+    residual: Float64,
 ) -> Float64:
     # each pair (i, j) stands for (j, i) as well, and within a block both are there
-    left, right = W_out[:, rows].astype(np.float64), 2.0 * W_out[:, columns].astype(np.float64)
-    sums = np.zeros((neurons.degree + 1, len(W_out)))
-    sums[-1] = _form(left, _residual_covariances(neurons, rows, columns, pairs, pool), right)
-    right[:, : rows.stop - columns.start if columns.start == rows.start else 0] *= 0.5
-    power, below, below_2 = np.ones_like(pairs.g), np.zeros_like(pairs.g), np.zeros_like(pairs.g)
+    left, right = double(W_out[:, rows]), 2.0 * double(W_out[:, columns])
+    sums = np.zeros((neurons.degree + 1, W_out.shape[0]))
+    sums[-1] = _form(left, residual, right)
+    if columns.start == rows.start:
+        right[:, : rows.stop - columns.start] *= 0.5
+    xp, g = namespace(pairs.g), pairs.g
+    power, below, below_2 = xp.ones_like(g), xp.zeros_like(g), xp.zeros_like(g)
     for k in range(1, neurons.degree + 1):
-        power, below, below_2 = power * pairs.g, power, below
-        a, b = left * neurons.alpha[rows, k - 1], right * neurons.alpha[columns, k - 1]
+        power, below, below_2 = power * g, power, below
+        alpha, beta = neurons.alpha[:, k - 1], neurons.beta[:, k - 1] if neurons.gated else None
+        a, b = left * neurons.there(alpha[rows]), right * neurons.there(alpha[columns])
         sums[k - 1] = _form(a, power, b)
-        if neurons.gated:
-            u, v = left * neurons.beta[rows, k - 1], right * neurons.beta[columns, k - 1]
-            root = np.sqrt(k)
+        if beta is not None:
+            u, v = left * neurons.there(beta[rows]), right * neurons.there(beta[columns])
+            root = math.sqrt(k)
             sums[k - 1] += root * (_form(a, below * pairs.c12, v) + _form(u, below * pairs.c21, b))
             sums[k - 1] += _form(u, below * pairs.c22 + (k - 1) * below_2 * pairs.c12 * pairs.c21, v)
     return sums
 
 
 def _form(left: Float64, matrix: Float64, right: Float64) -> Float64:
-    """Σ_ij left_oi matrix_ij right_oj for every o."""
-    return np.einsum("oj,oj->o", left @ matrix, right)
+    """Σ_ij left_oi matrix_ij right_oj for every o, in NumPy."""
+    return host(namespace(left).vecdot(left @ matrix, right))
 
 
-def _residual_covariances(
-    neurons: _Neurons, rows: slice, columns: slice, pairs: _Correlations, pool: ThreadPoolExecutor
-) -> Float64:
-    """The residual covariances of every pair once, and half the variances."""
-    out = np.empty_like(pairs.g)
-    parts = neurons.blocks(len(out[0]), _ROWS)
-    list(pool.map(lambda part: _by_series(neurons, rows, columns.start, part, pairs, out), parts))
-    i, j = np.arange(rows.start, rows.stop)[:, None], np.arange(columns.start, columns.stop)
-    out[np.broadcast_to(j <= i, out.shape)] = 0.0
-    if columns.start == rows.start:
-        np.fill_diagonal(out, 0.5 * neurons.residuals.variance[rows])
-    long = np.isnan(out)
-    out[long] = 0.0
+class _Loops:
+    """Residual covariances in NumPy, by squares of pairs in several threads."""
+
+    def __init__(self, neurons: _Neurons) -> None:
+        self.neurons = neurons
+
+    def covariances(self, rows: slice, columns: slice, pairs: _Correlations, pool: ThreadPoolExecutor) -> Float64:
+        """The residual covariances of every pair once, and half the variances."""
+        out = np.empty_like(pairs.g)
+        parts = self.neurons.blocks(out.shape[1], _ROWS)
+        list(pool.map(lambda part: self._by_series(rows, columns.start, part, pairs, out), parts))
+        i, j = np.arange(rows.start, rows.stop)[:, None], np.arange(columns.start, columns.stop)
+        out[np.broadcast_to(j <= i, out.shape)] = 0.0
+        if columns.start == rows.start:
+            np.fill_diagonal(out, 0.5 * self.neurons.residuals.variance[rows])
+        long = np.isnan(out)
+        out[long] = 0.0
+        wanted, values = _integrated(self.neurons, rows, columns, pairs, long, pool)
+        out[wanted] = values
+        return out
+
+    def _by_series(self, rows: slice, start: int, part: slice, pairs: _Correlations, out: Float64) -> None:
+        made, first = self.neurons.residuals, self.neurons.degree + 1
+        columns = slice(start + part.start, start + part.stop)
+        terms, largest = reach(made, made, rows, columns, self.neurons.gated)
+        rest = np.sqrt(made.beyond[:, len(terms) - 1])
+        g = np.ascontiguousarray(pairs.g[:, part])
+        found = np.empty_like(g)
+        if self.neurons.gated:
+            crossed = (np.ascontiguousarray(c[:, part]) for c in (pairs.c12, pairs.c21, pairs.c22))
+            arrays = (made.alpha[rows], made.beta[rows], made.alpha[columns], made.beta[columns])
+            gated(*arrays, rest[rows], rest[columns], g, *crossed, terms, largest, first, found)
+        else:
+            ungated(made.alpha[rows], made.alpha[columns], rest[rows], rest[columns], g, terms, largest, first, found)
+        out[:, part] = found
+
+
+class _OnDevice:
+    """The same where the weights are."""
+
+    def __init__(self, neurons: _Neurons) -> None:
+        self.neurons = neurons
+        self.tables = device_pairs.Tables(neurons.residuals, neurons.weights)
+
+    def covariances(self, rows: slice, columns: slice, pairs: _Correlations, pool: ThreadPoolExecutor) -> Any:
+        """The residual covariances of every pair once, and half the variances."""
+        found = self.tables.series(rows, columns, pairs.g, pairs.c12, pairs.c21, pairs.c22)
+        found = device_pairs.below_diagonal_zero(found, rows, columns, self.neurons.residuals.variance)
+        xp = namespace(found)
+        long = xp.isnan(found)
+        if not bool(xp.any(long)):
+            return found
+        rest = np.zeros(tuple(found.shape))
+        wanted, values = _integrated(self.neurons, rows, columns, pairs, host(long), pool)
+        rest[wanted] = values
+        return xp.where(long, moved(rest, found), found)
+
+
+def _integrated(
+    neurons: _Neurons,
+    rows: slice,
+    columns: slice,
+    pairs: _Correlations,
+    long: NDArray[np.bool_],
+    pool: ThreadPoolExecutor,
+) -> tuple[tuple[NDArray[Any], ...], Float64]:
+    """Where in a block series are too long, and the residual covariances there."""
     # a residual that is zero needs no series
     varies = neurons.residuals.variance > 0
-    wanted = np.nonzero(long & varies[i] & varies[j])
-    if len(wanted[0]):
-        blocks = _pairs(neurons, rows, columns, pairs, *wanted).blocks()
-        out[wanted] = np.concatenate(list(pool.map(neurons.integrated, blocks)))
-    return out
-
-
-def _by_series(neurons: _Neurons, rows: slice, start: int, part: slice, pairs: _Correlations, out: Float64) -> None:
-    made, first = neurons.residuals, neurons.degree + 1
-    columns = slice(start + part.start, start + part.stop)
-    terms, largest = reach(made, made, rows, columns, neurons.gated)
-    rest = np.sqrt(made.beyond[:, len(terms) - 1])
-    g = np.ascontiguousarray(pairs.g[:, part])
-    found = np.empty_like(g)
-    if neurons.gated:
-        crossed = (np.ascontiguousarray(c[:, part]) for c in (pairs.c12, pairs.c21, pairs.c22))
-        arrays = (made.alpha[rows], made.beta[rows], made.alpha[columns], made.beta[columns])
-        gated(*arrays, rest[rows], rest[columns], g, *crossed, terms, largest, first, found)
-    else:
-        ungated(made.alpha[rows], made.alpha[columns], rest[rows], rest[columns], g, terms, largest, first, found)
-    out[:, part] = found
+    wanted = np.nonzero(long & varies[rows, None] & varies[columns])
+    if not len(wanted[0]):
+        return wanted, np.zeros(0)
+    blocks = _pairs(neurons, rows, columns, pairs, *wanted).blocks()
+    return wanted, np.concatenate(list(pool.map(neurons.integrated, blocks)))
 
 
 def _pairs(
     neurons: _Neurons, rows: slice, columns: slice, pairs: _Correlations, i: NDArray[Any], j: NDArray[Any]
 ) -> Pairs:
     """Nearly parallel pairs, with 1 − |g| as accurate as the weights allow."""
-    g = pairs.g[i, j]
+    g = _entries(pairs.g, i, j)
     apart = 1.0 - np.abs(g)
     close = np.flatnonzero(apart < _NEARLY_PARALLEL)
     for some in np.array_split(close, len(close) // _COLUMNS + 1):
         sign = np.sign(g[some])
-        difference = neurons.along(rows.start + i[some]) - sign[:, None] * neurons.along(columns.start + j[some])
-        apart[some] = np.minimum(0.5 * neurons.inputs.project(difference)[1] ** 2, 1.0)
+        other = neurons.there(sign)[:, None] * neurons.along(columns.start + j[some])
+        difference = neurons.along(rows.start + i[some]) - other
+        apart[some] = np.minimum(0.5 * host(neurons.inputs.project(difference)[1]) ** 2, 1.0)
         g[some] = sign * (1.0 - apart[some])
     t = np.sqrt(apart * (2.0 - apart))
     none = np.zeros_like(g)
-    c12, c21, c22 = (pairs.c12[i, j], pairs.c21[i, j], pairs.c22[i, j]) if neurons.gated else (none, none, none)
+    crossed = (_entries(c, i, j) for c in (pairs.c12, pairs.c21, pairs.c22)) if neurons.gated else (none, none, none)
+    c12, c21, c22 = crossed
     # Averages round like σ, and spoil most the residual that is smallest beside σ: that one is integrated over.
     i, j = rows.start + i, columns.start + j
     share = neurons.residuals.variance / np.maximum(neurons.size**2, TINY)
@@ -302,3 +387,11 @@ def _pairs(
     i, j = np.where(swap, j, i), np.where(swap, i, j)
     c12, c21 = np.where(swap, c21, c12), np.where(swap, c12, c21)
     return Pairs(i, j, g, t, c12, c21, c22)
+
+
+def _entries(matrix: Any, i: NDArray[Any], j: NDArray[Any]) -> Float64:
+    """Some entries of a matrix, in NumPy."""
+    if isinstance(matrix, np.ndarray):
+        return matrix[i, j]
+    xp = namespace(matrix)
+    return host(xp.take(xp.reshape(matrix, (-1,)), moved(i * matrix.shape[1] + j, matrix), axis=0))

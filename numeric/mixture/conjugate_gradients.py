@@ -22,7 +22,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from numeric.mixture.arrays import like, numpy_of
+from numeric.device.arrays import host
 
 Float64 = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class State:
 
     Attributes:
         solution, residual: (n, F).
-        directions, images: (m, F), p and A p of the last iteration.
+        directions, images: (m, F), p and A p of the last iteration; rows of zeros in place of those dropped.
         gains: one array (n,) per iteration, what it took from E(p − p*)².
     """
 
@@ -62,51 +62,105 @@ def start(operator: Callable[[Any], Any], right: Any, solution: Any | None = Non
     return State(xp.asarray(solution, copy=True), right - operator(solution), right[:0, :], right[:0, :])
 
 
-def step(operator: Callable[[Any], Any], precondition: Callable[[Any, Any], Any], state: State) -> bool:
-    """One iteration, in place; False if there is no direction left to go, or only such that rounding has made up.
+def step(
+    operator: Callable[[Any], Any],
+    precondition: Callable[[Any, Any], Any],
+    state: State,
+    count: int = 1,
+    least: Any | None = None,
+) -> bool:
+    """So many iterations, in place; False if no direction is left to go, or only such that rounding has made up.
 
-    An interruption at any moment leaves the state before the iteration or that after it, never one between them.
+    Their numbers are looked at after the last of them: nothing between waits for a device. There are fewer where the
+    next would make no sense. An interruption at any moment leaves the state before them or that after them, never
+    one between.
+
+    Args:
+        least: (n,), the magnitudes below which a residual is rounding; see `settled`.
     """
-    xp = array_namespace(state.residual)
-    found = _directions(operator, precondition(state.residual, xp), state)
-    if found is None:  # where the system is singular an approximate inverse can point along what nothing depends on
-        found = _directions(operator, state.residual, state)
-    if found is None:
+    after, rows = _iterations(operator, precondition, state, count, least)
+    good, exhausted = _sensible(rows, state.gains)
+    if good == 0 and exhausted:
+        # where the system is singular an approximate inverse can point along what nothing depends on
+        after, rows = _iterations(operator, lambda residual, _: residual, state, 1, least)
+        good, _ = _sensible(rows, state.gains)
+    elif 0 < good < count:
+        after, rows = _iterations(operator, precondition, state, good, least)
+    if good == 0:
         return False
-    directions, images = found
-    lengths = directions @ state.residual.T
-    gained = np.sum(numpy_of(lengths) ** 2, axis=0)
-    if state.gains and gained.max() > _LOST * min(gains.max() for gains in state.gains):
-        return False
-    solution = lengths.T @ directions
-    solution += state.solution
-    residual = -(lengths.T) @ images
-    residual += state.residual
-    after = State(solution, residual, directions, images, [*state.gains, gained])
+    after.gains = [*state.gains, *rows[:good, :-1]]
     vars(state).update(vars(after))  # one call, which Python does not interrupt
     return True
 
 
-def _directions(operator: Callable[[Any], Any], fresh: Any, state: State) -> tuple[Any, Any] | None:
-    """Orthonormal directions and their images, conjugate to the last ones; None if there are none."""
+def settled(residual: Any, least: Any | None) -> Any:
+    """Residuals, those set to zero that are no larger than `least`.
+
+    As a direction what is rounding would be any, also one that nothing depends on, along which steps have no limit.
+    """
+    if least is None:
+        return residual
+    xp = array_namespace(residual)
+    matters = xp.max(xp.abs(residual), axis=1) > least
+    return residual * xp.astype(matters, residual.dtype)[:, None]
+
+
+def _iterations(
+    operator: Callable[[Any], Any],
+    precondition: Callable[[Any, Any], Any],
+    state: State,
+    count: int,
+    least: Any | None,
+) -> tuple[State, Float64]:
+    """The state after them, but for its gains; these and whether there were directions, (count, n + 1)."""
+    xp, rows = array_namespace(state.residual), []
+    for _ in range(count):
+        directions, images, kept = _directions(operator, precondition(state.residual, xp), state)
+        lengths = directions @ state.residual.T
+        rows.append(xp.concat([xp.sum(lengths * lengths, axis=0), xp.max(kept, keepdims=True)]))
+        solution = lengths.T @ directions
+        solution += state.solution
+        residual = -(lengths.T) @ images
+        residual += state.residual
+        state = State(solution, settled(residual, least), directions, images)
+    return state, host(xp.stack(rows))
+
+
+def _sensible(rows: Float64, gains: list[Float64]) -> tuple[int, bool]:
+    """How many iterations make sense, and whether the next had no direction at all."""
+    smallest = min((float(before.max()) for before in gains), default=float("inf"))
+    for number, row in enumerate(rows):
+        largest = float(row[:-1].max())
+        if row[-1] == 0 or largest > _LOST * smallest:
+            return number, bool(row[-1] == 0)
+        smallest = min(smallest, largest)
+    return len(rows), False
+
+
+def _directions(operator: Callable[[Any], Any], fresh: Any, state: State) -> tuple[Any, Any, Any]:
+    """Orthonormal directions and their images, conjugate to the last ones; 1 for each that there is, or 0, (m,)."""
     if state.directions.shape[0]:
         fresh = fresh - (fresh @ state.images.T) @ state.directions
     images = operator(fresh)
-    mixing = _orthonormalising(numpy_of(fresh @ images.T))
-    if not len(mixing):
-        return None
-    mixing = like(mixing, fresh)
-    return mixing @ fresh, mixing @ images
+    mixing, kept = _orthonormalising(fresh @ images.T)
+    return mixing @ fresh, mixing @ images, kept
 
 
-def _orthonormalising(gram: Float64) -> Float64:
-    """T with T gram Tᵀ = I, of as many rows as there are independent directions."""
+def _orthonormalising(gram: Any) -> tuple[Any, Any]:
+    """T with T gram Tᵀ = I, in which directions that depend on others are zero; 1 for each that does not, or 0."""
+    xp = array_namespace(gram)
     gram = 0.5 * (gram + gram.T)
-    lengths = np.diagonal(gram)
-    scale = np.divide(1.0, np.sqrt(np.abs(lengths)), out=np.zeros(len(gram)), where=lengths > 0)
-    values, vectors = np.linalg.eigh(scale[:, None] * gram * scale)
-    kept = values > _DEPENDENT
-    return (vectors[:, kept] / np.sqrt(values[kept])).T * scale
+    scale = _inverse_roots(xp.linalg.diagonal(gram), 0.0)
+    values, vectors = xp.linalg.eigh(scale[:, None] * gram * scale)
+    mixing = (vectors * _inverse_roots(values, _DEPENDENT)).T * scale
+    return mixing, xp.astype(values > _DEPENDENT, gram.dtype)
+
+
+def _inverse_roots(values: Any, least: float) -> Any:
+    """1/√ of values above `least`, and 0 for the others."""
+    xp = array_namespace(values)
+    above = values > least
+    return xp.where(above, 1.0 / xp.sqrt(xp.where(above, values, xp.ones_like(values))), xp.zeros_like(values))
 
 
 def remaining(gains: Float64) -> Float64:

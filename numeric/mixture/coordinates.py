@@ -24,6 +24,8 @@ Float64 = NDArray[np.float64]
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _GROUPS = 16
+# Times d·ε of the largest: what sums over d entries, and their own rounding, make of an eigenvalue that is 0.
+_NULL = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,16 +102,19 @@ def _grouped(shares: Float64) -> tuple[NDArray[np.intp], tuple[slice, ...]]:
     return order, tuple(slice(int(end - size), int(end)) for size, end in zip(sizes, ends) if size)
 
 
-def whitening(mixture: GaussianMixture) -> tuple[Float64, Float64]:
-    """T and R by the eigenvectors of the total correlation: units of the coordinates of x do not matter."""
+def whitening(mixture: GaussianMixture, local: bool = True) -> tuple[Float64, Float64]:
+    """T and R by the eigenvectors of the total correlation: units of the coordinates of x do not matter.
+
+    `local`: T is the symmetric root, if there is one, or else the coordinates z are along the eigenvectors.
+    """
     std = mixture.std
     varies = std > 0
     scale = np.where(varies, std, 1.0)
     correlation = mixture.cov / np.outer(scale, scale)
     values, vectors = np.linalg.eigh(correlation)
-    kept = values > len(values) * _EPSILON * max(float(values[-1]), 0.0)
+    kept = values > _NULL * len(values) * _EPSILON * max(float(values[-1]), 0.0)
     vectors, roots = vectors[:, kept], np.sqrt(values[kept])
-    if kept.all():  # the symmetric root
+    if local and kept.all():
         return (vectors / roots) @ vectors.T / scale, scale[:, None] * ((vectors * roots) @ vectors.T)
     return (vectors / roots).T / scale, scale[:, None] * (vectors * roots)
 

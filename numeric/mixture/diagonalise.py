@@ -16,8 +16,10 @@ Float64 = NDArray[np.float64]
 # The first sweeps do almost everything.
 _SWEEPS = 6
 _TILE = 32
-# Sines below this change nothing that matters to a preconditioner.
+# Sines below this change nothing that matters to a preconditioner, and blur coordinates that vary little.
 _SMALL = 1e-4
+# But where matrices are singular, up to rounding, what is 0 then has to be seen. Only a few coordinates can afford it.
+_SINGULAR, _MORE, _FEW, _SMALLEST = 1e-14, 12, 4 * _TILE, 1e-14
 
 
 def diagonalising_rotation(matrices: Float64) -> Float64:
@@ -28,22 +30,24 @@ def diagonalising_rotation(matrices: Float64) -> Float64:
     if len(matrices) == 1:
         return np.linalg.eigh(matrices[0])[1].T
     tiles = [np.arange(i, min(i + _TILE, size)) for i in range(0, size, _TILE)]
-    for _ in range(_SWEEPS):
+    singular = size > 0 and float(np.linalg.eigvalsh(matrices)[:, 0].min()) <= _SINGULAR * size
+    small = _SMALLEST if singular else _SMALL
+    for _ in range(_MORE if singular and size <= _FEW else _SWEEPS):
         turned = 0.0
         for a, first in enumerate(tiles):
             # a lone tile must be turned within itself
             for second in tiles[a + 1 :] or [first[:0]]:
-                turned = max(turned, _turn(matrices, rotation, np.concatenate([first, second])))
+                turned = max(turned, _turn(matrices, rotation, np.concatenate([first, second]), small))
         if turned < _SMALL:
             break
     return rotation
 
 
-def _turn(matrices: Float64, rotation: Float64, chosen: NDArray[np.intp]) -> float:
+def _turn(matrices: Float64, rotation: Float64, chosen: NDArray[np.intp], small: float) -> float:
     """Rotate the chosen coordinates among themselves; the largest sine of it."""
     within = np.ascontiguousarray(matrices[:, chosen[:, None], chosen])
     turn = np.eye(len(chosen))
-    largest = _jacobi(within, turn, _SMALL)
+    largest = _jacobi(within, turn, small)
     if largest > 0:
         rotation[chosen] = turn @ rotation[chosen]
         rows = turn @ matrices[:, chosen]

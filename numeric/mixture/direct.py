@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from numeric.dense import CoefficientsTooLarge, available_memory
 from numeric.mixture.operator import MomentOperator
-from numeric.mixture.preconditioner import NEVER, NEVER_SQUARES
+from numeric.mixture.preconditioner import NEVER
 from numeric.normal_equations import solve_normal_equations
 
 Float64 = NDArray[np.float64]
@@ -62,9 +62,7 @@ class DirectSolver:
     def _scale(self) -> Float64:
         """One over the deviation of every feature, 0 where that is rounding."""
         diagonal = np.diagonal(self._gram)
-        i, j = np.triu_indices(self._operator.dim)
-        least = np.concatenate([np.full(1 + self._operator.dim, NEVER), np.where(i == j, NEVER_SQUARES, NEVER)])
-        return np.divide(1.0, np.sqrt(np.abs(diagonal)), out=np.zeros(len(diagonal)), where=diagonal > least)
+        return np.divide(1.0, np.sqrt(np.abs(diagonal)), out=np.zeros(len(diagonal)), where=diagonal > NEVER)
 
     def __call__(self, right: Float64) -> Float64:
         """The solutions for right-hand sides (n, 1 + r + r²)."""

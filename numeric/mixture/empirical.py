@@ -30,9 +30,10 @@ class SampleOperator:
     """
 
     def __init__(self, samples: Samples, coordinates: Coordinates, template: Any) -> None:
-        self.samples, self.coordinates, self.template = samples, coordinates, template
+        self.samples, self.template = samples, template
         self.xp = array_namespace(template)
         self.dim = coordinates.dim
+        self._center, self._inward = like(coordinates.center, template), like(coordinates.inward, template)
 
     @property
     def size(self) -> int:
@@ -62,7 +63,7 @@ class SampleOperator:
         r = self.dim
         total = like(np.zeros((count, self.size)), self.template)
         for x in self.samples.chunks():
-            z = like((x - self.coordinates.center) @ self.coordinates.inward.T, self.template)
+            z = (like(x, self.template) - self._center) @ self._inward.T
             f = values(x, z)
             total[:, 0] += self.xp.sum(f, axis=0)
             total[:, 1 : 1 + r] += f.T @ z

@@ -22,6 +22,8 @@ ROOT_2 = float(np.sqrt(2.0))
 
 # Columns of C B C made at a time: it is symmetric, so only the rows down to them are.
 _PANEL = 128
+# Elsewhere than in NumPy two products make C B C of all outputs together, and keep so many numbers between.
+TOGETHER = 2**26
 
 
 class MomentOperator:
@@ -88,18 +90,27 @@ class MomentOperator:
 
     def sandwich(self, B: Any) -> Any:
         """√2 Σ_k π_k C_k B C_k for matrices (n, r, r)."""
-        xp, r = self.xp, self.dim
-        result = xp.empty_like(B) if hasattr(xp, "empty_like") else xp.zeros(B.shape, dtype=B.dtype)
-        buffer = np.empty((r, self.n_components, r)) if is_numpy_array(B) else None
-        for o in range(B.shape[0]):
-            if buffer is None:
-                beside = xp.permute_dims(self.scaled @ B[o, :, :], (1, 0, 2))
-            else:
-                beside = np.matmul(self.scaled, B[o], out=buffer.transpose(1, 0, 2)).transpose(1, 0, 2)
-            beside = xp.reshape(beside, (r, -1))
+        if not is_numpy_array(B):
+            return self._large_products(B)
+        r, result = self.dim, np.empty_like(B)
+        buffer = np.empty((r, self.n_components, r))
+        for o in range(len(B)):
+            beside = np.matmul(self.scaled, B[o], out=buffer.transpose(1, 0, 2)).transpose(1, 0, 2).reshape(r, -1)
             for start in range(0, r, _PANEL):
                 stop = min(start + _PANEL, r)
-                panel = beside[:stop, :] @ self.tall[:, start:stop]
+                panel = beside[:stop] @ self.tall[:, start:stop]
                 result[o, :stop, start:stop] = panel
-                result[o, start:stop, :start] = xp.permute_dims(panel[:start, :], (1, 0))
+                result[o, start:stop, :start] = panel[:start].T
         return result
+
+    def _large_products(self, B: Any) -> Any:
+        """The same in two products for many matrices: a device is kept busy, which is worth more than symmetry."""
+        xp, r = self.xp, self.dim
+        count = max(1, TOGETHER // (self.n_components * r * r))
+        parts = []
+        for first in range(0, B.shape[0], count):
+            columns = xp.reshape(B[first : min(first + count, B.shape[0]), :, :], (-1, r)).T
+            beside = xp.reshape(self.tall @ columns, (self.n_components, r, -1, r))
+            beside = xp.reshape(xp.permute_dims(beside, (2, 1, 0, 3)), (-1, self.n_components * r))
+            parts.append(xp.reshape(beside @ self.tall, (-1, r, r)))
+        return parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)

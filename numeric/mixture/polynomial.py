@@ -24,7 +24,7 @@ class Info:
     Attributes:
         iterations: applications of the normal equations.
         energy_error: (d_out,), an estimate of E(p − p*)², p* the best polynomial, in units of the variance of p; 0
-            where there is a closed form, or all normal equations were solved at once.
+            where there is a closed form, or all equations were solved at once with no more than rounding lost.
         seconds: of the solve, without what `Solver` sets up once.
         converged: whether every `energy_error` is at most the tolerance.
         degenerate: how many directions the inputs do not vary in; coefficients along them are zero.

@@ -24,8 +24,8 @@ from numeric.mixture.coordinates import Coordinates
 
 Float64 = NDArray[np.float64]
 
-# A product z_i z_j of smaller mean square is rounding: no component has both. Squares less one are differences.
-NEVER, NEVER_SQUARES = 1e-20, 1e-13
+# Products z_i z_j, and squares less one, of smaller mean square are rounding: no component has both z_i and z_j.
+NEVER = 1e-13
 # Combinations of 1, z and z² of smaller relative mean square are rounding too.
 _DEPENDENT = 1e-10
 # Correlation matrices are inverted as if they had no smaller eigenvalue: those are not the same throughout a group.
@@ -44,7 +44,7 @@ class Preconditioner:
         weights, means, covariances = coordinates.weights, coordinates.means, coordinates.covariances
         self.dim, self._groups = coordinates.dim, coordinates.groups
         products, squares = _fourth_moments(weights, means, covariances)
-        roots = np.sqrt(products)
+        roots = np.sqrt(np.maximum(products, 0.0))
         alone = np.divide(1.0, roots, out=np.zeros_like(roots), where=products > NEVER)
         np.fill_diagonal(alone, 0.0)  # squares are inverted with 1 and z
         seconds = covariances + means[:, :, None] * means[:, None, :]
@@ -109,7 +109,7 @@ def _gram(weights: Float64, means: Float64, covariances: Float64, products: Floa
 def _inverse(gram: Float64) -> Float64:
     """The pseudo-inverse: on hyperplanes squares are combinations of the rest."""
     root = np.sqrt(np.maximum(np.diagonal(gram), 0.0))
-    scale = np.divide(1.0, root, out=np.zeros_like(root), where=root > np.sqrt(NEVER_SQUARES))
+    scale = np.divide(1.0, root, out=np.zeros_like(root), where=root > np.sqrt(NEVER))
     values, vectors = np.linalg.eigh(scale[:, None] * gram * scale)
     kept = values > _DEPENDENT * values[-1]
     half = (scale[:, None] * vectors[:, kept]) / np.sqrt(values[kept])

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from numeric.mixture.arrays import like, numpy_of
+from numeric.device.arrays import host
+from numeric.mixture.arrays import like
 from numeric.mixture.conjugate_gradients import State
 from numeric.mixture.coordinates import Coordinates
 from numeric.mixture.inputs import GaussianMixture
@@ -66,7 +67,7 @@ class Checkpoint:
         """Write the state, unless it was done less than a minute ago."""
         if not now and time.monotonic() - self._last < _EVERY:
             return
-        arrays = {name: np.ascontiguousarray(numpy_of(getattr(state, name))) for name in _NAMES[:4]}
+        arrays = {name: np.ascontiguousarray(host(getattr(state, name))) for name in _NAMES[:4]}
         gains = np.array(state.gains).reshape(len(state.gains), state.residual.shape[0])
         write(self.path, {"symgauss_state": _KIND, "problem": self.problem}, arrays | {"gains": gains})
         self._last = time.monotonic()

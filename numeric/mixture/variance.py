@@ -105,12 +105,12 @@ def _distance(layer: MLP | GLU, component: Gaussian, p: DensePolynomial) -> Floa
     weights = [np.asarray(V, np.float64) for V, _ in layer.projections]
     covariance, shift = component.covariance, component.mean - p.center
     mean = out.mean(of.mean)
-    gradient = out.sums(of.along, weights[0]) + (out.sums(of.beside, weights[1]) if len(of.beside) else 0.0)
+    gradient = out.sums(of.along, weights[0]) + (out.sums(of.beside, weights[1]) if of.beside is not None else 0.0)
     linear, distance = p.coefficient(1), np.empty(layer.d_out)
     for o in range(layer.d_out):
         Q = p.coefficient(2)[o] if p.degree == 2 else np.zeros((p.d_in, p.d_in))
         half = 0.5 * out.form(o, of.curved, weights[0], weights[0])
-        if len(of.crossed):
+        if of.crossed is not None:
             mixed = 0.5 * out.form(o, of.crossed, weights[0], weights[1])
             half += mixed + mixed.T
         slope = covariance.against_root((gradient[o] - linear[o] - 2.0 * Q @ shift)[None])

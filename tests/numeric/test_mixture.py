@@ -2,12 +2,14 @@
 
 import copy
 import functools
+import itertools
 import pickle
 import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,7 @@ import numeric as nm
 from numeric import solver as solving
 from numeric.dense import DensePolynomial
 from numeric.layers import GLU, MLP
+from numeric.mixture.explicit import explicit_least_squares
 from numeric.mixture.inputs import GaussianMixture
 from numeric.mixture.operator import MomentOperator
 from numeric.mixture.variance import unexplained
@@ -408,8 +411,90 @@ def test_components_far_apart(apart: float) -> None:
         # in units of Std f, which is that between components
         assert_near(p, q, layer, inputs, 1e-6)
         left, total = distance(layer, p, inputs, 24), variance(layer, inputs, 24)
+        stacked = distance(layer, explicit_least_squares(layer, inputs, 2).polynomial, inputs, 24)
+        assert np.all(stacked <= distance(layer, q, inputs, 24) * (1 + 1e-4) + 1e-13 * total)
         assert_close(p.fvu, left / total, left / total, 1e-5)
         assert np.all(left <= distance(layer, q, inputs, 24) * (1 + 1e-5) + 1e-13 * total)
+
+
+def best_at_nodes(f: Callable[..., Any], inputs: GaussianMixture, degree: int, count: int) -> tuple[Any, ...]:
+    """Nodes, weights, and there the values of the best polynomial on them, by monomials in 80 digits."""
+    x, w = nodes(inputs, count)
+    powers = [e for e in itertools.product(range(degree + 1), repeat=inputs.dim) if sum(e) <= degree]
+    exact = np.vectorize(mpmath.mpf, otypes=[object])
+    with mpmath.workdps(80):
+        u = (exact(x) - exact(inputs.mean)) / exact(inputs.std)
+        V = np.stack([(u ** np.array(e, dtype=object)).prod(axis=1) for e in powers], axis=1)
+        weighted = V.T * exact(w)
+        gram, right = mpmath.matrix((weighted @ V).tolist()), weighted @ exact(f(x))
+        solved = [list(mpmath.lu_solve(gram, mpmath.matrix(b.tolist()))) for b in right.T]
+        return x, w, (V @ np.array(solved, dtype=object).T).astype(np.float64)
+
+
+@pytest.mark.parametrize(("K", "degree"), [(3, 3), (4, 4)])
+@pytest.mark.parametrize("apart", [1e2, 1e5, 1e9])
+def test_high_degrees_of_components_far_apart(K: int, degree: int, apart: float) -> None:
+    """Right, or with a warning."""
+    rng = np.random.default_rng(3)
+    inputs = GaussianMixture(np.full(K, 1 / K), apart * rng.standard_normal((K, 2)), np.ones((K, 2)), "diag")
+    # every neuron is curved at one component, with values of about 1, and all are quadratic there up to rounding
+    W = 0.1 * rng.standard_normal((K, 2))
+    layer = MLP(W, -(W * inputs.means).sum(axis=1), rng.standard_normal((2, K)), None, "gaussian_bump")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        p = solving.Solver(inputs, degree).solve(layer)
+    x, w, best = best_at_nodes(layer, inputs, degree, 8)
+    f = layer(x)
+    error = w @ (best - p(x)) ** 2 / (w @ (f - w @ f) ** 2)
+    assert p.info.converged == (not said) == (apart < 1e8)
+    if p.info.converged:
+        assert np.all(error < 1e-8), error
+        return
+    assert said[0].category is AccuracyWarning
+    assert "widths apart that rounding costs" in str(said[0].message)
+    assert "moment_matched(), or a polynomial for each component" in str(said[0].message)
+    assert said[0].filename == __file__
+    assert p.info.energy_error.max() > 1e-8
+
+
+def low_rank(seed: int) -> tuple[GaussianMixture, MLP]:
+    """Components on subspaces, which leave many quadratics without anything to depend on."""
+    rng = np.random.default_rng(seed)
+    K, d = int(rng.integers(2, 6)), int(rng.integers(4, 16))
+    inputs = mixture(seed, K, d, "full", int(rng.integers(1, max(2, d // 2))))
+    return inputs, mlp(seed, d)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seeds", [range(0, 20), range(20, 40), range(40, 60)])
+def test_components_of_low_rank(seeds: range) -> None:
+    for seed in seeds:
+        inputs, layer = low_rank(seed)
+        p, q = Solver(inputs).solve(layer), solving.Solver(inputs, method="direct").solve(layer)
+        assert p.info.converged
+        error = gap(p, q, inputs) / scale(layer, inputs)
+        assert np.all(error <= 1e-8), (seed, error)
+
+
+def test_what_to_do_where_more_iterations_do_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, layer = mixture(10, 3, 12), mlp(11, 12)
+    step, calls = solving.conjugate_gradients.step, []
+    monkeypatch.setattr(
+        solving.conjugate_gradients, "step", lambda *args: not calls[4:] and (calls.append(1) or step(*args))
+    )
+    with pytest.warns(AccuracyWarning, match=r'^5 iterations leave .*; rounding .* method="direct" may.* noise_floor$'):
+        p = Solver(inputs).solve(layer)
+    assert not p.info.converged
+    assert np.isfinite(p.info.energy_error).all()
+
+
+def test_the_state_of_knowing_nothing_is_saved(tmp_path: Any) -> None:
+    with pytest.warns(AccuracyWarning, match="1 iterations leave"):
+        p = Solver(mixture(10, 3, 12), max_iterations=1).solve(mlp(11, 12))
+    assert np.isinf(p.info.energy_error).all()
+    p.save(tmp_path / "p.safetensors")
+    again = nm.load(tmp_path / "p.safetensors")
+    np.testing.assert_array_equal(again.info.energy_error, p.info.energy_error)  # type: ignore[union-attr]
 
 
 @pytest.mark.filterwarnings("error")

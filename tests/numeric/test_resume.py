@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import numeric as nm
-from numeric.mixture import arrays, conjugate_gradients
+from numeric.mixture import conjugate_gradients
 from numeric.mixture.coordinates import Coordinates
 from numeric.mixture.resume import digest
 from numeric.safetensors_format import BrokenFile
@@ -87,7 +87,7 @@ def tracing(at: Callable[[int], None]) -> Iterator[None]:
 def test_an_interruption_at_any_line_of_an_iteration_loses_nothing(tmp_path: Path) -> None:
     mixture, layer = problem()
     whole, lines = nm.Solver(mixture, method="iterative").solve(layer), lines_of_a_step()
-    assert len(lines) > 10
+    assert len(lines) > 6
     for chosen in lines:
         seen: list[int] = []
 
@@ -243,13 +243,3 @@ def test_the_same_code_runs_on_any_library(monkeypatch: pytest.MonkeyPatch, tmp_
     assert solver.solve(layer, start=strict).info.iterations < expected.info.iterations
     values = nm.Solver(nm.Samples(X), method="iterative", device="somewhere").solve(layer)(X)
     np.testing.assert_allclose(values, on_data(X), rtol=1e-3, atol=1e-3)
-
-
-def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(arrays.empty_on("cpu"), np.ndarray)
-    with pytest.raises(ValueError, match='device: expected "cpu", "cuda" or "cuda:1", got \'gpu\''):
-        arrays.empty_on("gpu")
-    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(ImportError, match="needs CuPy or PyTorch, and neither is installed"):
-        arrays.empty_on("cuda:0")
