@@ -9,16 +9,32 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Two installations into one environment must not run at once.
 .NOTPARALLEL:
 
-.PHONY: demo test test-all lint codegen check tables accuracy bench bench-peers mutants book constraints clean
+.PHONY: demo test test-all test-gpu bench-gpu check-gpu lint codegen check tables accuracy bench bench-peers mutants book constraints clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m numeric.demo
 
+# Kernels for GPUs run in a simulator, which has to be asked for before Numba is imported.
+SIMULATED := NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest tests/simulator
+
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ARGS)
+	$(SIMULATED) -m "not slow" -n auto
 
 test-all: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	$(SIMULATED) -n auto
+
+# On a machine with an NVIDIA GPU, and PyTorch or CuPy.
+test-gpu: $(VENV)/.test
+	$(BIN)/python -m pytest tests/gpu $(ARGS)
+
+bench-gpu: $(VENV)/.test
+	$(BIN)/python -m tests.benchmarks.bench_gpu $(ARGS)
+
+# Every kernel to machine code, also without a GPU.
+check-gpu: $(VENV)/.test
+	$(BIN)/python -m numeric.cuda check
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pyright
