@@ -116,6 +116,8 @@ def slopes(true: Sequence[Number], std: float) -> list[Number]:
 # --- the emitted text as plain Python --------------------------------------------------------------------------------
 
 _NUMERIC = Path(numeric.__file__).parent
+# In the order in which they import each other.
+_PARTS = ("bits", "special", "halflines", "quadrature", "adaptive")
 
 
 @cache
@@ -125,7 +127,7 @@ def _interpreted() -> dict[str, types.ModuleType]:
     vars(jit).update(device=lambda f: f, loop=lambda f: f, interpreted=lambda: True)
     modules = {"numeric.jit": jit}
     with _in_place_of(modules):
-        for name in ("bits", "special", "halflines", "quadrature", "adaptive"):
+        for name in _PARTS:
             path = _NUMERIC / f"{name}.py"
             module = types.ModuleType(f"numeric.{name}")
             exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), vars(module))
@@ -135,7 +137,7 @@ def _interpreted() -> dict[str, types.ModuleType]:
 
 @contextlib.contextmanager
 def _in_place_of(modules: dict[str, types.ModuleType]) -> Iterator[None]:
-    names = {f"numeric.{name}" for name in ("jit", "bits", "special", "halflines", "quadrature", "adaptive")} | set(modules)
+    names = {f"numeric.{name}" for name in ("jit", *_PARTS)} | set(modules)
     saved = {name: sys.modules.pop(name, None) for name in names}
     sys.modules.update(modules)
     try:
