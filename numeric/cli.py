@@ -524,13 +524,15 @@ def _setting(text: str) -> str:
 
 def _parameter(text: str) -> tuple[str, float]:
     """`negative_slope=0.2` or `negative_slope=1/5`."""
-    from fractions import Fraction
-
     name, _, value = text.partition("=")
+    above, _, below = value.partition("/")
     try:
-        return name, float(Fraction(value))
+        number = float(above) / float(below or 1)
     except (ValueError, ArithmeticError):
-        raise argparse.ArgumentTypeError(f"expected name=number, as in negative_slope=0.2, got {text!r}") from None
+        number = math.nan
+    if math.isfinite(number):
+        return name, number
+    raise argparse.ArgumentTypeError(f"expected name=number, as in negative_slope=0.2, got {text!r}")
 
 
 def _mapping(text: str) -> tuple[str, str]:

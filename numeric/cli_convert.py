@@ -108,7 +108,7 @@ def _way_on(info: Info, most: int, options: Any) -> str:
 
 
 def _say_not_converged(info: Info, tol: float, way_on: str) -> None:
-    """A warning; of too few iterations nothing can be said, and no file can hold that."""
+    """A warning; of too few iterations nothing can be said, and nothing is written."""
     number = _iterations(info)
     if not np.isfinite(info.energy_error).all():
         raise Refused(f"after {number} nothing can be said yet of how far the solution is; {way_on}")

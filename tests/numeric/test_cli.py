@@ -115,6 +115,7 @@ def test_the_installed_script_is_this_command() -> None:
         (["convert", "l", "--inputs", "s", "--parameter", "a=nan"], "--parameter: expected name=number"),
         (["convert", "l", "--inputs", "s", "--parameter", "a=1/0"], "--parameter: expected name=number"),
         (["convert", "l", "--inputs", "s", "--parameter", "a=1e999"], "--parameter: expected name=number"),
+        (["convert", "l", "--inputs", "s", "--parameter", "a=1e999999999"], "--parameter: expected name=number"),
         (["convert", "l", "--inputs", "s", "--tensor", "W=a"], "--tensor: expected one of W_in, b_in"),
         (["convert", "l", "--inputs", "s", "--tensor", "W_in"], "--tensor: expected one of W_in, b_in"),
         (["convert", "l", "--inp", "s"], "required: --inputs"),
