@@ -10,6 +10,7 @@ nothing else were done, is compared with that of one large product in double pre
 
 import argparse
 import os
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,13 +31,13 @@ NOISE, EPOCH = 1e-4, 60000 // 128
 REPEATS = 5
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", type=Path, default=os.environ.get(VARIABLE), help=f"default: ${VARIABLE}")
     parser.add_argument("--device", default="cuda", help="default: cuda")
     parser.add_argument("--small", action="store_true", help="14 × 14 pixels")
     parser.add_argument("--checkpoints", type=int, default=100)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         template = empty_on(options.device)
     except NoDevice as error:
@@ -97,7 +98,7 @@ def share(solver: nm.Solver, template: Any, layers: list[nm.MLP], outputs: int) 
         conjugate_gradients.step(solver._operator, solver._precondition, state, REPEATS)
 
     iterate()
-    took = seconds(iterate) / REPEATS
+    took = statistics.median(seconds(iterate) for _ in range(3)) / REPEATS
     flops = 4.0 * outputs * len(coordinates.weights) * r**3
     rate = matmul_rate(template)
     print(
@@ -121,7 +122,7 @@ def matmul_rate(template: Any) -> float:
         return work
 
     products(1)()
-    return 2.0 * size**3 * REPEATS / min(seconds(products(REPEATS)) for _ in range(2))
+    return 2.0 * size**3 * REPEATS / statistics.median(seconds(products(REPEATS)) for _ in range(3))
 
 
 if __name__ == "__main__":

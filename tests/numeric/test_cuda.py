@@ -72,7 +72,7 @@ def test_the_text_of_a_module_is_that_of_the_cpu() -> None:
         partial(kernels.moments, (2, 1), "single"),
         kernels.ungated_series,
     ],
-    ids=str,
+    ids=["relu", "relu in single precision", "moment", "series"],
 )
 def test_kernels_compile_without_a_gpu(recipe) -> None:
     found = check.compiled(recipe, ptxas=shutil.which("ptxas"))
