@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Most of the time goes into compiling kernels, which a file of tests does once.
 PARALLEL ?= -n auto --dist loadfile
+# Tests on a GPU fill its memory, and run one at a time: make test-gpu.
+ELSEWHERE := --ignore=tests/gpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # Two installations into one environment must not run at once.
@@ -18,17 +20,18 @@ demo: $(VENV)/.demo
 SIMULATED := NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest tests/simulator
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ELSEWHERE) $(ARGS)
 	$(SIMULATED) -m "not slow" -n auto
 
 test-all: $(VENV)/.test
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ELSEWHERE) $(ARGS)
 	$(SIMULATED) -n auto
 
-# On a machine with an NVIDIA GPU, and PyTorch or CuPy.
+# On a machine with an NVIDIA GPU, and PyTorch or CuPy in this environment; else every test is skipped, and says why.
 test-gpu: $(VENV)/.test
 	$(BIN)/python -m pytest tests/gpu $(ARGS)
 
+# Against the copy bandwidth and the matrix products of that GPU; ARGS="--mnist FOLDER" for the solver.
 bench-gpu: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.bench_gpu $(ARGS)
 
