@@ -59,7 +59,7 @@ def hermite_coefficients(
         as written, so step(0) = 0; a subnormal s (below 2.3e-308) counts as 0.
 
         Where `mean` or `std` is an array of PyTorch or CuPy on a device, it is one on that device, and in float32 if
-        both are.
+        both are. Orders above 8, and activations that are integrated, are computed on the CPU all the same.
 
     Raises:
         ValueError: NaN or infinite entries, a negative std, shapes that do not broadcast, a wrong `out`.
