@@ -107,7 +107,8 @@ def _explained(p: FactoredPolynomial, progress: bool | None) -> Explained:
     neurons = _Neurons(p)
     if p.W_out is None:
         return _checked(neurons.by_degree, neurons.residuals.variance, neurons, lambda parts: parts)
-    sizes, sums = namespace(p.W_out).abs(p.W_out), _sums(neurons, p.W_out, progress)
+    sums = _sums(neurons, p.W_out, progress)
+    sizes = namespace(p.W_out).abs(p.W_out)  # only now: it is as large as W_out
     return _checked(sums[:-1], sums[-1], neurons, lambda parts: host(product_with_vector(sizes, parts.T)).T)
 
 

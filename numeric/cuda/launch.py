@@ -1,4 +1,4 @@
-"""Launching kernels on arrays of CuPy, PyTorch or Numba, which share memory by the CUDA array interface.
+"""Launching kernels on arrays of CuPy or PyTorch, which share memory by the CUDA array interface.
 
 Everything that depends on Numba's way of launching is here. In the simulator arrays are NumPy's.
 """
@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_cupy_array, is_torch_array
 from numba import cuda
 
 from numeric.cuda.kernels import DTYPE, Kernel
@@ -17,11 +17,13 @@ from numeric.cuda.translate import Precision
 _THREADS = 256
 # Blocks per multiprocessor that are enough to hide latencies; a thread of the grid takes every n-th element.
 _BLOCKS = 16
+# Numba warns of fewer; those that have nothing to do cost next to nothing.
+_FEWEST = 128
 
 
 def on_cuda(array: Any) -> bool:
     """Whether kernels can read it where it is."""
-    return isinstance(array, np.ndarray) if SIMULATED else hasattr(array, "__cuda_array_interface__")
+    return isinstance(array, np.ndarray) if SIMULATED else hasattr(_plain(array), "__cuda_array_interface__")
 
 
 def launch(kernel: Kernel, count: int, *arguments: Any) -> None:
@@ -39,7 +41,7 @@ def launch(kernel: Kernel, count: int, *arguments: Any) -> None:
         stream = _stream(first)
         seen = [cuda.as_cuda_array(_plain(a), sync=False) if on_cuda(a) else a for a in arguments]
         wave = cuda.get_current_device().MULTIPROCESSOR_COUNT * _BLOCKS
-        blocks = min(-(-count // _THREADS), wave)
+        blocks = max(_FEWEST, min(-(-count // _THREADS), wave))
         kernel.compiled[blocks, _THREADS, stream](*seen)
 
 
@@ -79,11 +81,11 @@ def _device_of(array: Any) -> Any:
 
 def _stream(array: Any) -> Any:
     """What the library has begun must have ended before the kernel reads it, and the library must see what it wrote."""
-    if type(array).__module__.startswith("torch"):
+    if is_torch_array(array):
         import torch  # type: ignore[import-not-found]
 
         return cuda.external_stream(torch.cuda.current_stream(array.device).cuda_stream)
-    if type(array).__module__.startswith("cupy"):
+    if is_cupy_array(array):
         import cupy  # type: ignore[import-not-found]
 
         return cuda.external_stream(cupy.cuda.get_current_stream().ptr)

@@ -86,7 +86,8 @@ def like(array: Float64, other: Any) -> Any:
     """The array in the library and on the device of another."""
     if isinstance(other, np.ndarray):
         return array
-    if not array.flags.writeable:  # PyTorch may share memory, and warns of what cannot be written to
+    # PyTorch may share memory, and warns of what cannot be written to; it has no reversed arrays
+    if not array.flags.writeable or any(step < 0 for step in array.strides):
         array = array.copy()
     return array_namespace(other).asarray(array, device=device(other))
 
