@@ -261,10 +261,10 @@ def test_variances_without_memory(library: Library, filled: Callable[[], None]) 
 def test_moments_without_memory(library: Library, filled: Callable[[], None]) -> None:
     """The library's own error, which says it."""
     mean = library.put(np.zeros(2**25))
+    nm.hermite_coefficients("gelu", mean[:3], mean[:3])  # the kernel is compiled and loaded
     filled()
     with pytest.raises(Exception, match=r"(?i)out of memory"):
         nm.hermite_coefficients("gelu", mean, mean)
-    assert nm.hermite_coefficients("gelu", mean[:3], mean[:3]).shape == (3, 3)
 
 
 @pytest.mark.usefixtures("template")
