@@ -46,10 +46,12 @@ def evaluate(kind: str, activation: Any, mean: Any, std: Any, order: int = 2) ->
         (…, order + 1), where the arguments are: a transposed array, each order in one piece.
 
     Raises:
+        TypeError: arrays that are not on a GPU; so too in the other functions.
         ValueError: NaN or infinite entries, a negative std, an order above 8.
         NoKernel: an activation that is integrated adaptively.
         OverflowError: a mean beyond the range of the arrays' precision.
     """
+    launch.refuse_elsewhere(mean=mean, std=std)
     act, order = resolve(activation), checks.non_negative_integer("order", order)
     if order > HIGHEST:
         raise ValueError(f"order: expected at most {HIGHEST} on a GPU, got {order}; NumPy arrays take any order")
@@ -77,6 +79,7 @@ def values(activation: Any, x: Any) -> Any:
     Raises:
         ValueError: an unknown activation.
     """
+    launch.refuse_elsewhere(x=x)
     act, xp = resolve(activation), array_namespace(x)
     precision = launch.precision_of(x)
     out = launch.empty((_size(x),), precision, x)
@@ -101,6 +104,7 @@ def gaussian_covariance(activation: Any, mean_1: Any, std_1: Any, mean_2: Any, s
         NoKernel: an activation without a proved covariance.
         ValueError: NaN or infinite entries, a std that is not positive, |rho| > 1.
     """
+    launch.refuse_elsewhere(mean_1=mean_1, std_1=std_1, mean_2=mean_2, std_2=std_2, rho=rho)
     act = resolve(activation)
     xp = array_namespace(mean_1, std_1, mean_2, std_2, rho)
     arrays = xp.broadcast_arrays(mean_1, std_1, mean_2, std_2, rho)
@@ -133,8 +137,7 @@ def gaussian_moment(mean: Any, cov: Any, powers: Sequence[int]) -> Any:
     Raises:
         ValueError: other shapes or powers.
     """
-    import numpy as np
-
+    launch.refuse_elsewhere(mean=mean, cov=cov)
     chosen = [checks.non_negative_integer(f"powers[{i}]", p) for i, p in enumerate(powers)]
     if not 1 <= sum(chosen) <= HIGHEST:
         raise ValueError(f"powers: expected a sum from 1 to {HIGHEST} on a GPU, got {tuple(chosen)}")
@@ -147,7 +150,7 @@ def gaussian_moment(mean: Any, cov: Any, powers: Sequence[int]) -> Any:
     index = sorted((i for i, p in enumerate(chosen) if p), key=lambda i: -chosen[i])
     kernel = kernels.moments(tuple(chosen[i] for i in index), precision)
     out = launch.empty((n,), precision, mean)
-    where = launch.integers(np.array(index), mean)
+    where = launch.integers(index, mean)
     launch.launch(kernel, n, launch.contiguous(mean, precision), launch.contiguous(cov, precision), where, out)
     return out
 
@@ -166,6 +169,7 @@ def hermite_master_coefficients(mean_y: Any, cov_y: Any, cov_xy: Any) -> Any:
     Raises:
         ValueError: other shapes.
     """
+    launch.refuse_elsewhere(mean_y=mean_y, cov_y=cov_y, cov_xy=cov_xy)
     xp = array_namespace(mean_y, cov_y, cov_xy)
     batch, n = mean_y.shape
     if not 1 <= n <= HIGHEST or cov_y.shape != (batch, n, n) or cov_xy.shape != (batch, n):

@@ -26,6 +26,20 @@ def on_cuda(array: Any) -> bool:
     return isinstance(array, np.ndarray) if SIMULATED else hasattr(_plain(array), "__cuda_array_interface__")
 
 
+def refuse_elsewhere(**given: Any) -> None:
+    """Refuse arrays that are not on a GPU.
+
+    Raises:
+        TypeError: naming the first of them.
+    """
+    for name, array in given.items():
+        if not on_cuda(array):
+            raise TypeError(
+                f"{name}: expected an array of PyTorch or CuPy on a GPU, got {type(array).__name__}; "
+                "the functions of `numeric` itself take arrays of NumPy"
+            )
+
+
 def launch(kernel: Kernel, count: int, *arguments: Any) -> None:
     """Run a kernel over `count` elements, in the current stream of the library whose arrays are passed."""
     if not count:
@@ -92,6 +106,7 @@ def _stream(array: Any) -> Any:
     return cuda.default_stream()
 
 
-def integers(array: Any, other: Any) -> Any:
+def integers(values: list[int], other: Any) -> Any:
     """A few integers on the device of another array."""
+    array = np.array(values, dtype=np.int64)
     return array if SIMULATED else array_namespace(other).asarray(array, device=device(other))

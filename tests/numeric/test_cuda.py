@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import numeric as nm
+import numeric.cuda as nc
 from numeric.cuda import check, kernels, target, translate
 from numeric.cuda.translate import Literals
 
@@ -119,6 +120,19 @@ def test_the_command() -> None:
         assert "2 kernels, 0 failed" in done.stdout
     else:
         assert done.stdout.startswith("skipped: ")
+
+
+def test_arrays_that_are_not_on_a_gpu() -> None:
+    x, S = np.zeros(3), np.zeros((3, 1, 1))
+    for call, name in (
+        (lambda: nc.evaluate("hermite", "relu", x, x), "mean"),
+        (lambda: nc.values("relu", x), "x"),
+        (lambda: nc.gaussian_covariance("relu", x, x, x, x, x), "mean_1"),
+        (lambda: nc.gaussian_moment(x[:, None], S, (2,)), "mean"),
+        (lambda: nc.hermite_master_coefficients(x[:, None], S, x[:, None]), "mean_y"),
+    ):
+        with pytest.raises(TypeError, match=f"^{name}: expected an array of PyTorch or CuPy on a GPU, got ndarray; "):
+            call()
 
 
 def test_nothing_is_simulated_here() -> None:
