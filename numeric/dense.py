@@ -192,13 +192,11 @@ class DensePolynomial:
         return f"DensePolynomial(degree={self.degree}, {self.d_in} → {self.d_out}{place})"
 
 
-def check_memory(
-    d_out: int, d_in: int, orders: Iterable[int], max_bytes: int | None = None, like: Any = None
-) -> None:
+def check_memory(d_out: int, d_in: int, orders: Iterable[int], max_bytes: int | None = None, like: Any = None) -> None:
     """Raise `CoefficientsTooLarge` if the coefficients of these orders take more than `max_bytes`.
 
-    `None` stands for the memory available now, where the array `like` is. Counted are the float64 tensors themselves and the tables
-    of their shape that make them symmetric, one output at a time; `.bytes` is the size of the tensors.
+    `None` stands for the memory available now, where the array `like` is. Counted are the float64 tensors themselves
+    and the tables of their shape that make them symmetric, one output at a time; `.bytes` is the size of the tensors.
     """
     orders = list(orders)
     size = sum(8 * d_out * d_in**k for k in orders)
@@ -247,12 +245,12 @@ def zeros(shape: tuple[int, ...], like: Any) -> Any:
 def symmetrise(tensor: Any) -> Any:
     """Replace each tensor[o] by its symmetric part in the trailing axes, symmetric to the last bit.
 
-    In place, so that the largest coefficients need no second copy; on a device as a new array.
+    In place, so that the largest coefficients need no second copy; other libraries' than NumPy as a new array.
     """
     k = tensor.ndim - 1
     if k < 2:
         return tensor
-    if on_device(tensor):
+    if not isinstance(tensor, np.ndarray):
         if k == 2:
             return 0.5 * (tensor + namespace(tensor).permute_dims(tensor, (0, 2, 1)))
         return moved(symmetrise(np.array(host(tensor))), tensor)

@@ -236,7 +236,7 @@ class FactoredPolynomial(ABC):
 
     @cached_property
     def _derivatives(self) -> Float64:
-        """g_ik = E σ^{(k)}, of the shape of `hermite`, in NumPy; zero for k > 0 where the preactivation does not vary."""
+        """g_ik = E σ^{(k)}, of the shape of `hermite`, in NumPy; zero for k > 0 where nothing varies."""
         hermite, mean, std = map(host, (self.hermite, self.preactivation_mean, self.preactivation_std))
         derivatives = np.zeros_like(hermite)
         derivatives[:, 0] = hermite[:, 0]
@@ -289,7 +289,7 @@ class FactoredPolynomial(ABC):
             constants = powers[0][neurons, :1]
             return constants, namespace(constants).ones_like(constants)
         first, *others = [c[neurons, k][:, None] * double(V[neurons, :]) for c, V in zip(powers, self._matrices)]
-        last: Float64 = sum(others, first)
+        last: Any = sum(others, first)
         if k == 1:
             return last, namespace(last).ones_like(last[:, :1])
         V = double(self._matrices[0][neurons, :])

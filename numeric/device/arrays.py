@@ -73,6 +73,11 @@ def empty(shape: Sequence[int], dtype: Any, other: Any) -> Any:
     return namespace(other).empty(tuple(shape), dtype=dtype, device=device(other))
 
 
+def contiguous(array: Any) -> Any:
+    """The array in C order in NumPy, where products of others may be slow; on a device as it is."""
+    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
+
+
 def some_rows(array: Any, rows: Any) -> Any:
     """The rows of a slice, or those of a NumPy array of numbers."""
     if isinstance(rows, slice) or isinstance(array, np.ndarray):
@@ -114,7 +119,7 @@ def brought(array: Any, other: Any) -> Any:
     """
     if isinstance(other, np.ndarray) or isinstance(array, np.ndarray):
         return moved(host(array), other)
-    if place(array) == place(other):
+    if namespace(array) is namespace(other) and place(array) == place(other):
         return array
     number = _gpu(array)
     if number is None or number != _gpu(other):

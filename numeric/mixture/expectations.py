@@ -94,7 +94,7 @@ class Outputs:
 
     def form(self, o: int, factors: Float64, left: Float64, right: Float64) -> Float64:
         """leftᵀ diag(W_o factors) right."""
-        return self.forms(slice(o, o + 1), factors, left, right)[0]
+        return self.forms(slice(o, o + 1), factors, left, right)[0, ...]
 
     def forms(self, some: slice, factors: Any, left: Any, right: Any) -> Any:
         """leftᵀ diag(W_o factors) right for some outputs o, (outputs, r, r), in one product."""

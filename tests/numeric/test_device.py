@@ -295,7 +295,10 @@ def test_inputs_on_a_device_are_copied(to: Callable) -> None:
     labels = np.arange(40) % 2
     for found, expected in (
         (nm.GaussianMixture.from_samples(to(X), labels), nm.GaussianMixture.from_samples(X, labels)),
-        (nm.GaussianMixture(to(np.ones(1)), to(X[:1]), to(X[1:2] ** 2), "diag"), nm.GaussianMixture([1], X[:1], X[1:2] ** 2, "diag")),
+        (
+            nm.GaussianMixture(to(np.ones(1)), to(X[:1]), to(X[1:2] ** 2), "diag"),
+            nm.GaussianMixture([1], X[:1], X[1:2] ** 2, "diag"),
+        ),
     ):
         np.testing.assert_array_equal(found.cov, expected.cov)
 
