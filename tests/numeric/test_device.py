@@ -303,6 +303,35 @@ def test_inputs_on_a_device_are_copied(to: Callable) -> None:
         np.testing.assert_array_equal(found.cov, expected.cov)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_moments_are_where_the_arrays_are(to: Callable, dtype: type) -> None:
+    rng = np.random.default_rng(5)
+    mean, factor = rng.standard_normal((4, 3)).astype(dtype), rng.standard_normal((4, 3, 3))
+    cov = (factor @ factor.transpose(0, 2, 1)).astype(dtype)
+    cov = 0.5 * (cov + cov.transpose(0, 2, 1))
+    y, std, rho = rng.standard_normal((2, 5)).astype(dtype), np.ones(5, dtype), np.linspace(-1, 1, 5).astype(dtype)
+    for function, given in (
+        (lambda *arrays: nm.gaussian_covariance("relu", *arrays), (y[0], std, y[1], 0 * std, rho)),
+        (lambda *arrays: nm.gaussian_covariance("silu", *arrays), (y[0], std, y[1], std, rho)),
+        (lambda *arrays: nm.gaussian_moment(*arrays, (2, 1, 0)), (mean, cov)),
+        (lambda *arrays: nm.gaussian_moments(*arrays, (2, 1, 1)), (mean, cov)),
+        (nm.hermite_master_coefficients, (mean, cov, 0.5 * mean)),
+        (nm.master_coefficients, (mean[:, 0], 99 * cov[:, 0, 0] + 99, mean, cov, cov[:, 0])),
+        (lambda *arrays: nm.hermite_coefficient_gradients("gelu", *arrays)[1], (y, std)),
+        (lambda *arrays: nm.expected_derivative_gradients("gelu", *arrays)[0], (y, std)),
+    ):
+        there = [to(array) for array in given]
+        found, known = function(*there), function(*given)
+        same(found, known, 1e-5 if dtype == np.float32 else 1e-12, there[0])
+        assert arrays.host(found).dtype == dtype
+        # a number or a NumPy array joins the others
+        same(function(*there[:-1], given[-1]), known, 1e-5 if dtype == np.float32 else 1e-12, there[0])
+    with pytest.raises(ValueError, match="rho has 1 bad of 1 entries"):
+        nm.gaussian_covariance("relu", to(y[0]), 1.0, 0.0, 1.0, 1.5)
+    with pytest.raises(ValueError, match="expected a covariance, symmetric"):
+        nm.gaussian_moment(to(mean), to(-cov), (1, 1, 1))
+
+
 def test_arrays_are_lent_to_another_library_on_the_same_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """By DLPack, without a copy; here on the CPU, which is taken for a GPU."""
     torch = pytest.importorskip("torch")
