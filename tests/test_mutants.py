@@ -116,6 +116,7 @@ def test_every_module_has_tests_and_its_own_come_first() -> None:
         assert all((ROOT / file).is_file() for file in files)
     assert suite("numeric/special.py")[0] == "tests/numeric/test_special.py"
     assert suite("symgauss/terms.py")[0] == "tests/symgauss/test_pieces_and_terms.py"
+    assert suite("numeric/cuda/launch.py") == ["tests/simulator/test_kernels.py"]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.mutants.targets import ROOT
+from tests.mutants.targets import ROOT, SIMULATOR
 
 # The score can be repeated: random tests draw the same examples for every mutant.
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "--hypothesis-seed=1", "--no-header", "--tb=no")
@@ -67,13 +67,20 @@ class Workspace:
             shutil.rmtree(self.root / ".hypothesis", ignore_errors=True)
 
     def run(self, tests: list[str], limit: float) -> Outcome:
-        """Whether a test fails, crashes, or takes longer than `limit` seconds."""
+        """Whether a test fails, crashes, or takes longer than `limit` seconds; the simulator in its own process."""
+        ordinary = [test for test in tests if test != SIMULATOR]
+        outcome = self._run(ordinary, self.environment, limit) if ordinary else Outcome(False, 0.0, "")
+        if outcome.noticed or SIMULATOR not in tests:
+            return outcome
+        return self._run([SIMULATOR], self.environment | {"NUMBA_ENABLE_CUDASIM": "1"}, limit)
+
+    def _run(self, tests: list[str], environment: dict[str, str], limit: float) -> Outcome:
         command = [sys.executable, "-c", _RUN, *PYTEST, *tests]
         start = time.perf_counter()
         with subprocess.Popen(
             command,
             cwd=self.root,
-            env=self.environment,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
