@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from numeric import checks
 from numeric.atomic import replacing
+from numeric.device.arrays import host
 from numeric.factored import FactoredPolynomial
 from numeric.spectral import Polynomial, SolvedQuadraticPart, Spectrum, linear_part
 
@@ -350,7 +351,7 @@ def variance_by_degree(p: Polynomial, ax: "Axes | None" = None, labels: Sequence
         raise TypeError(f"p: expected what numeric.approximate returned, got {type(p).__name__}")
     names = _texts("labels", labels, p.d_out, "output")
     left = p._explained.residual if isinstance(p, FactoredPolynomial) else p._unexplained.residual
-    parts = np.vstack([p.variance_by_degree, left])
+    parts = np.vstack([host(p.variance_by_degree), left])
     total = parts.sum(axis=0)
     shares = np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
     bottoms = np.cumsum(shares, axis=0) - shares

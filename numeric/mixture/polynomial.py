@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from numeric.activations import Activation
 from numeric.dense import DensePolynomial
-from numeric.device.arrays import moved, on_device, where
+from numeric.device.arrays import host, moved, on_device, where
 from numeric.layers import GLU, MLP
 from numeric.mixture.inputs import GaussianMixture
 from numeric.samples import Samples
@@ -173,6 +173,8 @@ class SolvedPolynomial:
         made = SolvedPolynomial(self.layer.cpu(), self.inputs, self.polynomial.cpu(), self.info)
         if "_unexplained" in vars(self):
             vars(made)["_unexplained"] = self._unexplained
+        if "variance_by_degree" in vars(self):
+            vars(made)["variance_by_degree"] = host(self.variance_by_degree)
         return made
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import array_api_strict as strict
 import matplotlib
 import numpy as np
 import pytest
@@ -450,6 +451,16 @@ def test_many_outputs_are_not_all_numbered() -> None:
     ax = plots.variance_by_degree(approximate(MLP(*weights(rng, 4, 5, 300), "gelu"), Gaussian(np.zeros(4)), 1))
     rendered(ax)
     assert len(ax.get_xticks()) < 20
+
+
+def test_variances_of_a_polynomial_on_a_device(p: FactoredPolynomial) -> None:
+    W_in, b_in, W_out, b_out = (
+        strict.asarray(a, device=strict.Device("device1"))  # type: ignore[arg-type]
+        for a in (p.layer.W_in, p.layer.b_in, p.W_out, p.b_out)  # type: ignore[attr-defined]
+    )
+    there = approximate(MLP(W_in, b_in, W_out, b_out, "gelu"), p.inputs, p.degree)
+    heights = [[bar.get_height() for bar in plots.variance_by_degree(q).patches] for q in (p, there)]
+    np.testing.assert_allclose(heights[1], heights[0], atol=1e-12)
 
 
 @pytest.mark.parametrize("smallest", [1e-3, 5e-324])
