@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numeric import moments
+from numeric.activations import Activation
 from numeric.conditional import Pairs, covariances
 from numeric.device import pairs as device_pairs
 from numeric.device import projections
@@ -46,6 +48,8 @@ _ROWS, _COLUMNS = 256, 4096
 _NEARLY_PARALLEL = 1e-4
 # Sums of quadratic forms are rounded by a few ε of what they are sums of.
 _ROUNDING = 8 * EPSILON
+# Below such a deviation Hermite coefficients so far below the size of σ come from its derivatives.
+_HARDLY, _FAR_BELOW = 1e-3, 1e-6
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ class _Neurons:
         with np.errstate(over="ignore", invalid="ignore"):  # refused below
             self.residuals: Residuals = residuals(self.reduced, self.std, self.factor, self.degree)
         self._refuse_overflow(p)
-        hermite = host(p.hermite)
+        hermite = _to_their_own_size(p.activation, host(p.hermite), self.mean, self.std)
         normalised = hermite / np.sqrt(np.cumprod(np.maximum(np.arange(hermite.shape[1]), 1.0)))
         padded = np.zeros((len(self.mean), self.degree + 2))
         padded[:, : normalised.shape[1]] = normalised
@@ -196,6 +200,25 @@ class _Neurons:
         """The variances of the parts of degree 1, …, n of each neuron, shape (n, n_hidden)."""
         along = self.alpha.T**2
         return along + (self.factor.beside[:, None] * self.beta).T ** 2 if self.gated else along
+
+
+def _to_their_own_size(activation: Activation, hermite: Float64, mean: Float64, std: Float64) -> Float64:
+    """Hermite coefficients, those far below the size of σ as s^k g_k.
+
+    Averaged at nodes they are right to the rounding of σ, and the whole variance of a neuron that hardly varies may
+    be less than the square of that.
+    """
+    rows = np.flatnonzero((std >= TINY) & (std < _HARDLY))
+    if activation.kernels.KIND not in ("quadrature", "integrated") or not len(rows) or hermite.shape[1] == 1:
+        return hermite
+    order = np.arange(hermite.shape[1])
+    with np.errstate(under="ignore", over="ignore"):
+        derivatives = moments.expected_derivatives(activation, mean[rows], std[rows], int(order[-1]))
+        small = derivatives * std[rows, None] ** order
+    size = np.abs(hermite[rows]).max(axis=1, keepdims=True)
+    result = hermite.copy()
+    result[rows] = np.where((np.abs(small) < _FAR_BELOW * size) & (order > 0), small, hermite[rows])
+    return result
 
 
 @dataclass(frozen=True)

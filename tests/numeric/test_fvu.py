@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,6 +36,31 @@ def test_the_assertion_notices_a_wrong_value() -> None:
     for wrong in (1.0 + 1e-14, np.nan):
         with pytest.raises(AssertionError):
             assert_within(np.array([wrong]), np.array([1.0]), 1.0, 1e-15)
+
+
+@pytest.mark.parametrize("s", [1e-6, 1e-12, 1e-25, 1e-70])
+@pytest.mark.parametrize("name", ["silu", "tanh", "softplus", "gelu_tanh", "softsign", "gelu"])
+def test_a_neuron_that_hardly_varies_has_its_digits(name: str, s: float) -> None:
+    """Of σ(μ + sZ) degree k explains (σ^(k)(μ) s^k)²/k!, up to s² of it, however far that is below σ² ε²."""
+    mean, layer = 0.3, MLP([[s]], [0.3], [[1.0]], None, name)
+    with mpmath.workdps(60):
+        functions = {
+            "silu": lambda x: x / (1 + mpmath.exp(-x)),
+            "tanh": mpmath.tanh,
+            "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
+            "gelu_tanh": lambda x: x / 2 * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (x + 0.044715 * x**3))),
+            "softsign": lambda x: x / (1 + abs(x)),
+            "gelu": lambda x: x * mpmath.ncdf(x),
+        }
+        series = mpmath.taylor(functions[name], mpmath.mpf(mean), 3)
+        true = [float(series[k] ** 2 * mpmath.factorial(k) * mpmath.mpf(s) ** (2 * k)) for k in (1, 2, 3)]
+    p = approximate(layer, Gaussian([0.0]), 3)
+    np.testing.assert_allclose(p.variance_by_degree[:, 0], true, rtol=1e-9, atol=1e-300)
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(p.variance_by_degree[:1, 0] * (1 + 1e-8), true[:1], rtol=1e-9)
+    gated = GLU([[s]], [0.3], [[0.0]], [2.0], [[1.0]], None, name)
+    q = approximate(gated, Gaussian([0.0]), 3)
+    np.testing.assert_allclose(q.variance_by_degree[:, 0], 4 * np.array(true), rtol=1e-9, atol=1e-300)
 
 
 def on_nodes(f, inputs: Gaussian, count: int = 80) -> tuple[np.ndarray, np.ndarray]:
