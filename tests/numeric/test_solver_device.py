@@ -42,7 +42,7 @@ TEMPLATES = {
 }
 
 
-@pytest.fixture(params=TEMPLATES)
+@pytest.fixture(params=[*list(TEMPLATES)[:-1], pytest.param("torch", marks=pytest.mark.torch)])
 def template(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An array of some library, which the solver's device "cuda" stands for."""
     made = TEMPLATES[request.param]()
