@@ -1,6 +1,12 @@
-"""Slices that walk over a large array with temporaries of bounded size."""
+"""Slices that walk over a large array with temporaries of bounded size, and several at a time."""
 
-from collections.abc import Iterator
+import contextvars
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # 2**23 doubles are 64 MiB: large enough for BLAS to run at full speed, small beside any weight matrix
 # for which blocking matters.
@@ -12,3 +18,13 @@ def row_blocks(n_rows: int, n_columns: int, elements: int = BLOCK_ELEMENTS) -> I
     step = max(1, elements // max(1, n_columns))
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))
+
+
+def in_threads(function: Callable[[T], object], blocks: Iterable[T]) -> None:
+    """Call the function for every block, in as many threads as there are processors; the first error is raised.
+
+    Each call has the context of the caller, `np.errstate` included. What it writes to must be its block's own.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for call in [pool.submit(contextvars.copy_context().run, function, block) for block in blocks]:
+            call.result()

@@ -34,9 +34,10 @@ def floating_array(name: str, value: ArrayLike) -> NDArray[Any]:
 
 
 def unconverted_array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """`value` as an array of whatever real dtype it has, integers included; nothing is copied."""
-    if hasattr(value, "detach"):  # PyTorch's parameters, which NumPy does not take with their gradients
-        value = value.detach()  # type: ignore[union-attr]
+    """`value` as an array of whatever real dtype it has, integers included; only what is on a device is copied."""
+    from numeric.device.arrays import detached, host, on_device  # which needs this module
+
+    value = host(value) if on_device(value) else detached(value)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:

@@ -6,7 +6,7 @@ import numpy as np
 
 from numeric import checks, moments
 from numeric.activations import Activation
-from numeric.device.arrays import host
+from numeric.device.arrays import host, on_device
 from numeric.factored import Float64
 from numeric.gated import GatedPolynomial
 from numeric.inputs import Gaussian
@@ -78,7 +78,8 @@ def approximate(
     if isinstance(inputs, GaussianMixture | Samples):
         from numeric.solver import Solver  # which needs more than most conversions do
 
-        return Solver(inputs, degree).solve(layer)
+        there = layer.projections[0][0]
+        return Solver(inputs, degree, device=there if on_device(there) else "cpu").solve(layer)
     with on(layer.projections[0][0]):
         if isinstance(layer, MLP):
             return _ridges(layer, inputs, degree)

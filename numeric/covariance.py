@@ -208,16 +208,17 @@ class Full:
 
     @property
     def rank(self) -> int:
-        return self._root.shape[1]
+        return self.root.shape[1]
 
     def coloured(self, xi: Float64) -> Float64:
-        return xi @ self._root.T
+        return xi @ self.root.T
 
     def against_root(self, V: Float64) -> Float64:
-        return V @ self._root
+        return V @ self.root
 
     @cached_property
-    def _root(self) -> Float64:
+    def root(self) -> Float64:
+        """R, Σ = R Rᵀ."""
         return _square_root(self.matrix)
 
     def __getstate__(self) -> dict[str, Any]:

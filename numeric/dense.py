@@ -7,10 +7,25 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from array_api_compat import device
 from numpy.typing import ArrayLike, NDArray
 
 from numeric import checks
 from numeric.blocks import row_blocks
+from numeric.device.arrays import (
+    check_together,
+    double,
+    empty,
+    free_bytes,
+    host,
+    moved,
+    namespace,
+    on_device,
+    points,
+    real_array,
+    where,
+)
+from numeric.mixture.arrays import on
 
 Float64 = NDArray[np.float64]
 
@@ -37,13 +52,16 @@ class DensePolynomial:
     >>> p.about([0.0]).linear
     array([[-4.]])
 
+    Coefficients on a device stay there, and so do values and the coefficients about other points.
+
     Args:
-        center: (d,), the point the coefficients are about.
+        center: (d,), the point the coefficients are about; it is kept in NumPy.
         coefficients: C_0, …, C_n: C_k has shape (d_out, d, …, d) with k trailing axes, and is made
             symmetric in them, which does not change the polynomial.
 
     Raises:
-        ValueError: shapes that do not fit together, NaN or infinite entries, no coefficients at all.
+        ValueError: shapes that do not fit together, NaN or infinite entries, no coefficients at all, coefficients of
+            which some are on a device and not all on the same.
         TypeError: complex, object or other non-real dtypes.
     """
 
@@ -54,12 +72,13 @@ class DensePolynomial:
         given = list(coefficients)
         if not given:
             raise ValueError("coefficients: expected at least the constant C_0, got none")
-        constant = checks.real_array("coefficients[0]", given[0], (None,))
+        check_together(**{f"coefficients[{k}]": value for k, value in enumerate(given)})
+        constant = real_array("coefficients[0]", given[0], (None,))
         tensors = []
         for k, value in enumerate(given):
-            shape = (len(constant), *(len(center),) * k)
-            tensor = checks.real_array(f"coefficients[{k}]", value, shape)
-            tensors.append(_read_only(symmetrise(np.array(tensor, dtype=np.float64, order="C"))))
+            shape = (constant.shape[0], *(len(center),) * k)
+            tensor = real_array(f"coefficients[{k}]", value, shape)
+            tensors.append(_read_only(symmetrise(_copied(tensor))))
         self._center = _read_only(np.array(center, dtype=np.float64))
         self._coefficients = tuple(tensors)
 
@@ -91,7 +110,7 @@ class DensePolynomial:
 
     @property
     def d_out(self) -> int:
-        return len(self._coefficients[0])
+        return self._coefficients[0].shape[0]
 
     @property
     def constant(self) -> Float64:
@@ -113,42 +132,54 @@ class DensePolynomial:
         k = checks.non_negative_integer("k", k)
         if k <= self.degree:
             return self._coefficients[k]
-        check_memory(self.d_out, self.d_in, [k])
-        return np.zeros((self.d_out, *(self.d_in,) * k))
+        check_memory(self.d_out, self.d_in, [k], like=self._coefficients[0])
+        return zeros((self.d_out, *(self.d_in,) * k), self._coefficients[0])
 
     def about(self, center: ArrayLike) -> "DensePolynomial":
         """The same polynomial with its coefficients about another point."""
         point = checks.real_array("center", center, (self.d_in,)).astype(np.float64)
-        shift = point - self._center
-        moved = [np.zeros_like(tensor) for tensor in self._coefficients]
-        for k, tensor in enumerate(self._coefficients):
-            # C_k[(z + shift)^{⊗k}] = Σ_m C(k, m) C_k[shift^{⊗(k−m)}, z^{⊗m}]
-            for m in range(k, -1, -1):
-                moved[m] += comb(k, m) * tensor
-                if m:
-                    tensor = tensor @ shift
-        return DensePolynomial._from_symmetric(point, map(symmetrise, moved))
+        shift = moved(point - self._center, self._coefficients[0])
+        with on(shift):
+            shifted = [namespace(tensor).zeros_like(tensor) for tensor in self._coefficients]
+            for k, tensor in enumerate(self._coefficients):
+                # C_k[(z + shift)^{⊗k}] = Σ_m C(k, m) C_k[shift^{⊗(k−m)}, z^{⊗m}]
+                for m in range(k, -1, -1):
+                    shifted[m] += comb(k, m) * tensor
+                    if m:
+                        tensor = tensor @ shift
+            return DensePolynomial._from_symmetric(point, map(symmetrise, shifted))
 
     def __call__(self, x: ArrayLike) -> Float64:
-        """p(x) for x of shape (…, d): shape (…, d_out), float64. NaN and infinities propagate."""
-        points = checks.points("x", x, self.d_in)
-        z = points.reshape(-1, self.d_in) - self._center
-        out = np.empty((len(z), self.d_out))
-        for rows in row_blocks(len(z), self.d_out * self.d_in ** max(self.degree - 1, 0)):
-            out[rows] = self._evaluate(z[rows])
-        return out.reshape(*points.shape[:-1], self.d_out)
+        """p(x) for x of shape (…, d): shape (…, d_out), float64. NaN and infinities propagate.
+
+        Where the coefficients are on a device, x must be there, and so is the result.
+        """
+        checked = points("x", x, self.d_in, self._coefficients[0])
+        xp = namespace(checked)
+        with on(checked):
+            z = xp.reshape(double(checked), (-1, self.d_in)) - moved(self._center, checked)
+            out = empty((z.shape[0], self.d_out), xp.float64, z)
+            for rows in row_blocks(z.shape[0], self.d_out * self.d_in ** max(self.degree - 1, 0)):
+                out[rows, :] = self._evaluate(z[rows, :])
+            return xp.reshape(out, (*checked.shape[:-1], self.d_out))
 
     def _evaluate(self, z: Float64) -> Float64:
         """Horner's rule, one tensor axis at a time."""
-        d = self.d_in
+        xp, (n, d) = namespace(z), z.shape
         top = self._coefficients[-1]
         if self.degree == 0:
-            return np.broadcast_to(top, (len(z), self.d_out))
+            return xp.broadcast_to(top, (n, self.d_out))
         # The first contraction is a matrix product; after it, every point has a tensor of its own.
-        value = z @ top.reshape(-1, d).T
+        value = z @ xp.reshape(top, (-1, d)).T
         for tensor in self._coefficients[-2:0:-1]:
-            value = np.einsum("bij,bj->bi", (value + tensor.ravel()).reshape(len(z), -1, d), z)
+            value = (xp.reshape(value + xp.reshape(tensor, (-1,)), (n, -1, d)) @ z[:, :, None])[:, :, 0]
         return value + self._coefficients[0]
+
+    def cpu(self) -> "DensePolynomial":
+        """The same polynomial with coefficients in NumPy: itself, unless they are on a device."""
+        if not on_device(self._coefficients[0]):
+            return self
+        return DensePolynomial._from_symmetric(self._center, map(host, self._coefficients))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
@@ -157,19 +188,20 @@ class DensePolynomial:
         files.save(self, path)
 
     def __repr__(self) -> str:
-        return f"DensePolynomial(degree={self.degree}, {self.d_in} → {self.d_out})"
+        place = where(self._coefficients[0])
+        return f"DensePolynomial(degree={self.degree}, {self.d_in} → {self.d_out}{place})"
 
 
-def check_memory(d_out: int, d_in: int, orders: Iterable[int], max_bytes: int | None = None) -> None:
+def check_memory(d_out: int, d_in: int, orders: Iterable[int], max_bytes: int | None = None, like: Any = None) -> None:
     """Raise `CoefficientsTooLarge` if the coefficients of these orders take more than `max_bytes`.
 
-    `None` stands for the memory available now. Counted are the float64 tensors themselves and the tables
-    of their shape that make them symmetric, one output at a time; `.bytes` is the size of the tensors.
+    `None` stands for the memory available now, where the array `like` is. Counted are the float64 tensors themselves
+    and the tables of their shape that make them symmetric, one output at a time; `.bytes` is the size of the tensors.
     """
     orders = list(orders)
     size = sum(8 * d_out * d_in**k for k in orders)
     working = max((8 * (k + 4 if k > 2 else 1) * d_in**k for k in orders), default=0)
-    limit = available_memory() if max_bytes is None else max_bytes
+    limit = _available(like) if max_bytes is None else max_bytes
     if size + working <= limit:
         return
     names = ", ".join(str(k) for k in orders)
@@ -187,6 +219,10 @@ def _bytes(size: int) -> str:
     return f"{size:,} bytes" if size.bit_length() < 200 else f"about 2^{size.bit_length()} bytes"
 
 
+def _available(like: Any) -> int:
+    return free_bytes(like) if on_device(like) else available_memory()
+
+
 def available_memory() -> int:
     """Bytes that can be allocated without swapping, as far as the system tells; else half of its memory."""
     try:
@@ -201,14 +237,23 @@ def available_memory() -> int:
         return 4 * 2**30
 
 
-def symmetrise(tensor: Float64) -> Float64:
+def zeros(shape: tuple[int, ...], like: Any) -> Any:
+    """Zeros in float64 where another array is."""
+    return namespace(like).zeros(shape, dtype=namespace(like).float64, device=device(like))
+
+
+def symmetrise(tensor: Any) -> Any:
     """Replace each tensor[o] by its symmetric part in the trailing axes, symmetric to the last bit.
 
-    In place, so that the largest coefficients need no second copy.
+    In place, so that the largest coefficients need no second copy; other libraries' than NumPy as a new array.
     """
     k = tensor.ndim - 1
     if k < 2:
         return tensor
+    if not isinstance(tensor, np.ndarray):
+        if k == 2:
+            return 0.5 * (tensor + namespace(tensor).permute_dims(tensor, (0, 2, 1)))
+        return moved(symmetrise(np.array(host(tensor))), tensor)
     if k == 2:
         for matrix in tensor:
             matrix[:] = 0.5 * (matrix + matrix.T)
@@ -223,6 +268,13 @@ def symmetrise(tensor: Float64) -> Float64:
     return tensor
 
 
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
+def _copied(tensor: Any) -> Any:
+    if isinstance(tensor, np.ndarray):
+        return np.array(tensor, dtype=np.float64, order="C")
+    return namespace(tensor).asarray(double(tensor), copy=True)
+
+
+def _read_only(array: Any) -> Any:
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
     return array

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from numeric import checks, moments
 from numeric.activations import Activation
 from numeric.blocks import row_blocks
-from numeric.dense import DensePolynomial, check_memory, symmetrise
-from numeric.device.arrays import host, moved, namespace, on_device, points, where
+from numeric.dense import DensePolynomial, check_memory, symmetrise, zeros
+from numeric.device.arrays import double, host, moved, namespace, on_device, points, where
 from numeric.inputs import Gaussian, product_with_vector
 from numeric.layers import Layer
 from numeric.mixture.arrays import on
@@ -30,8 +30,8 @@ class FactoredPolynomial(ABC):
     Kinds of layers differ in q: `RidgePolynomial`, `GatedPolynomial`. A kind says how q is evaluated, and what
     the coefficients of its powers are; the rest is here.
 
-    Where the layer's weights are on a device, so are all arrays of p, its values and its fractions of variance;
-    coefficients of monomials are made on the CPU, in NumPy, and `cpu()` has all of it there.
+    Where the layer's weights are on a device, so are all arrays of p, its values, its fractions of variance and its
+    coefficients of monomials; `cpu()` has all of it in NumPy.
 
     Attributes:
         layer: the layer that p approximates; its arrays are not copied.
@@ -57,7 +57,7 @@ class FactoredPolynomial(ABC):
 
     @abstractmethod
     def _powers(self, shifts: Sequence[Float64]) -> tuple[Float64, ...]:
-        """One array (n_hidden, n + 1) per projection: q about the point whose projections are `shifts`.
+        """One array (n_hidden, n + 1) per projection, in NumPy: q about the point whose projections are `shifts`.
 
         With v_1, v_2, … the projections of x less that point, q = Σ_k c_k v_1^k + Σ_{k≥1} e_k v_1^{k−1} v_2 + …
         for the arrays c, e, ….
@@ -175,13 +175,12 @@ class FactoredPolynomial(ABC):
         Raises:
             CoefficientsTooLarge: at once, if they take more.
         """
-        if on_device(self.hermite):
-            return self.cpu().coefficient(k, max_bytes)
         k = checks.non_negative_integer("k", k)
-        check_memory(self.d_out, self.d_in, [k], max_bytes)
-        if k > self.degree:
-            return np.zeros((self.d_out, *(self.d_in,) * k))
-        return self._tensor(k, self._powers_about(np.zeros(self.d_in)))
+        check_memory(self.d_out, self.d_in, [k], max_bytes, like=self.hermite)
+        with on(self.hermite):
+            if k > self.degree:
+                return zeros((self.d_out, *(self.d_in,) * k), self.hermite)
+            return self._tensor(k, self._powers_about(np.zeros(self.d_in)))
 
     def about(self, center: ArrayLike, max_bytes: int | None = None) -> DensePolynomial:
         """The same polynomial by all its coefficients about a point: p(x) = Σ_k C_k[(x − center)^{⊗k}].
@@ -194,13 +193,12 @@ class FactoredPolynomial(ABC):
             CoefficientsTooLarge: at once, if they take more.
             OverflowError: coefficients beyond double precision.
         """
-        if on_device(self.hermite):
-            return self.cpu().about(center, max_bytes)
         point = checks.real_array("center", center, (self.d_in,)).astype(np.float64)
         orders = range(self.degree + 1)
-        check_memory(self.d_out, self.d_in, orders, max_bytes)
-        powers = self._powers_about(point)
-        return DensePolynomial._from_symmetric(point, [self._tensor(k, powers) for k in orders])
+        check_memory(self.d_out, self.d_in, orders, max_bytes, like=self.hermite)
+        with on(self.hermite):
+            powers = self._powers_about(point)
+            return DensePolynomial._from_symmetric(point, [self._tensor(k, powers) for k in orders])
 
     def dense(self, max_bytes: int | None = None) -> DensePolynomial:
         """The same polynomial by all its coefficients about the origin: `about(0)`."""
@@ -238,25 +236,27 @@ class FactoredPolynomial(ABC):
 
     @cached_property
     def _derivatives(self) -> Float64:
-        """g_ik = E σ^{(k)}, of the shape of `hermite`; zero for k > 0 where the preactivation does not vary."""
-        derivatives = np.zeros_like(self.hermite)
-        derivatives[:, 0] = self.hermite[:, 0]
-        varies = self.preactivation_std > 0
+        """g_ik = E σ^{(k)}, of the shape of `hermite`, in NumPy; zero for k > 0 where nothing varies."""
+        hermite, mean, std = map(host, (self.hermite, self.preactivation_mean, self.preactivation_std))
+        derivatives = np.zeros_like(hermite)
+        derivatives[:, 0] = hermite[:, 0]
+        varies = std > 0
         if varies.any():
-            mean, std = self.preactivation_mean[varies], self.preactivation_std[varies]
-            order = self.hermite.shape[1] - 1
-            derivatives[varies] = moments.expected_derivatives(self.activation, mean, std, order)
+            order = hermite.shape[1] - 1
+            derivatives[varies] = moments.expected_derivatives(self.activation, mean[varies], std[varies], order)
         overflown = np.flatnonzero(~np.isfinite(derivatives).all(axis=1))
         if len(overflown):
             i = int(overflown[0])
             raise OverflowError(
                 f"monomial coefficients overflow at {len(overflown)} neurons, first at neuron {i} with "
-                f"standard deviation {self.preactivation_std[i]}; evaluating p(x) needs none"
+                f"standard deviation {std[i]}; evaluating p(x) needs none"
             )
         return derivatives
 
     def _powers_about(self, point: Float64) -> tuple[Float64, ...]:
-        return self._powers([product_with_vector(V, point - self.center) for V in self._matrices])
+        """`_powers` where the weights are."""
+        shifts = [host(product_with_vector(V, point - self.center)) for V in self._matrices]
+        return tuple(moved(power, self.hermite) for power in self._powers(shifts))
 
     def _tensor(self, k: int, powers: tuple[Float64, ...]) -> Float64:
         """The terms of order k of all neurons, weighted by W_out, as symmetric tensors.
@@ -266,31 +266,33 @@ class FactoredPolynomial(ABC):
         matrix product.
         """
         d, left, right = self.d_in, (k + 1) // 2, k // 2
-        tensor = np.zeros((self.d_out, *(d,) * k))
-        matrices = tensor.reshape(self.d_out, d**left, d**right)
+        matrices = zeros((self.d_out, d**left, d**right), self.hermite)
         for neurons in row_blocks(self.n_hidden, max(d**left, self.d_out)):
             rows, columns = self._halves(k, neurons, powers)
             if self.W_out is None:
-                matrices[neurons] = rows[:, :, None] * columns[:, None, :]
-            elif right == 0:
-                matrices[:, :, 0] += self.W_out[:, neurons] @ rows
-            else:
-                for matrix, weight in zip(matrices, self.W_out[:, neurons]):
-                    matrix += (rows * weight[:, None]).T @ columns
+                matrices[neurons, :, :] = rows[:, :, None] * columns[:, None, :]
+                continue
+            weights = double(self.W_out[:, neurons])
+            if right == 0:
+                matrices[:, :, 0] += weights @ rows
+                continue
+            for o in range(self.d_out):
+                matrices[o, :, :] += (rows * weights[o, :][:, None]).T @ columns
+        tensor = namespace(matrices).reshape(matrices, (self.d_out, *(d,) * k))
         if k == 0 and self.b_out is not None:
-            tensor += self.b_out
+            tensor += double(self.b_out)
         return symmetrise(tensor)
 
     def _halves(self, k: int, neurons: slice, powers: tuple[Float64, ...]) -> tuple[Float64, Float64]:
         """The first and the second half of the k factors, flattened, for every neuron of the slice."""
         if k == 0:
             constants = powers[0][neurons, :1]
-            return constants, np.ones_like(constants)
-        first, *others = [c[neurons, k, None] * V[neurons] for c, V in zip(powers, self._matrices)]
-        last: Float64 = sum(others, first)
+            return constants, namespace(constants).ones_like(constants)
+        first, *others = [c[neurons, k][:, None] * double(V[neurons, :]) for c, V in zip(powers, self._matrices)]
+        last: Any = sum(others, first)
         if k == 1:
-            return last, np.ones((len(last), 1))
-        V = self._matrices[0][neurons].astype(np.float64, copy=False)
+            return last, namespace(last).ones_like(last[:, :1])
+        V = double(self._matrices[0][neurons, :])
         return _row_power(V, (k + 1) // 2), _row_products(_row_power(V, k // 2 - 1), last)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -306,7 +308,7 @@ class FactoredPolynomial(ABC):
 
 def _row_power(V: Float64, k: int) -> Float64:
     """v^{⊗k} flattened, for every row v: shape (rows, d^k)."""
-    power = np.ones((len(V), 1))
+    power = namespace(V).ones_like(V[:, :1])
     for _ in range(k):
         power = _row_products(power, V)
     return power
@@ -314,9 +316,10 @@ def _row_power(V: Float64, k: int) -> Float64:
 
 def _row_products(A: Float64, B: Float64) -> Float64:
     """a ⊗ b flattened, for the rows of two matrices."""
-    return (A[:, :, None] * B[:, None, :]).reshape(len(A), -1)
+    return namespace(A).reshape(A[:, :, None] * B[:, None, :], (A.shape[0], -1))
 
 
 def _read_only(array: Float64) -> Float64:
-    array.flags.writeable = False
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
     return array

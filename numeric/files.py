@@ -80,7 +80,7 @@ def save(obj: Savable, path: str | os.PathLike[str]) -> None:
         OSError: the folder does not exist or cannot be written to, the path is a folder, the disk is full.
     """
     _check_type("obj", obj, tuple(kind.type for kind in _KINDS.values()))
-    if isinstance(obj, Layer | FactoredPolynomial):
+    if not isinstance(obj, Gaussian | GaussianMixture):
         obj = obj.cpu()
     arrays = _KINDS[type(obj).__name__].pack(obj)
     write(path, {**_structure(obj, arrays), **_notes(obj)}, arrays)

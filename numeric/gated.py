@@ -107,10 +107,10 @@ class GatedPolynomial(FactoredPolynomial):
         return slopes, intercepts
 
     def _powers(self, shifts: Sequence[Float64]) -> tuple[Float64, ...]:
-        (gate, up), std = shifts, self.preactivation_std
-        slopes, intercepts = self._coefficients(self._derivatives, self.cross_covariance)
+        (gate, up), std = shifts, host(self.preactivation_std)
+        slopes, intercepts = self._coefficients(self._derivatives, host(self.cross_covariance))
         # z = ν + the shift + what is left, which takes one factor of the term
-        free = intercepts + (self.up_mean + up)[:, None] * slopes
+        free = intercepts + (host(self.up_mean) + up)[:, None] * slopes
         multiplied = np.roll(powers_about(slopes, std, gate), 1, axis=1)
         return powers_about(free, std, gate), multiplied
 

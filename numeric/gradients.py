@@ -9,12 +9,14 @@ With g_k = ∂^k M/∂μ^k, M(μ, s) = E σ(μ + sZ), and h_k = s^k g_k, the hea
 loses nothing where s is small, that with h nothing where s is large; an entry that overflows takes the other form.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from numeric import checks, moments
 from numeric.activations import Activation, activation
+from numeric.device.arguments import by_the_cpu, first_on_device, together
 from numeric.special import TINY
 
 # Below this the form with g; quadrature kernels lose digits of g_k for larger s, and of h_k for smaller s.
@@ -35,7 +37,8 @@ def hermite_coefficient_gradients(
         order: the highest k, any integer ≥ 0.
 
     Returns:
-        (d_mean, d_std), each float64 of shape `broadcast(mean, std).shape + (order + 1,)`.
+        (d_mean, d_std), each float64 of shape `broadcast(mean, std).shape + (order + 1,)`; for arrays on a device
+        computed on the CPU, and there, in float32 if both are.
 
         At s = 0, and for a subnormal s, d_mean is (σ′(μ), 0, …, 0) and d_std (0, σ′(μ), 0, …, 0). This is the
         limit s → 0 unless μ is a breakpoint of σ; there σ′ is that of the piece which σ's formula assigns to
@@ -54,6 +57,10 @@ def hermite_coefficient_gradients(
     >>> hermite_coefficient_gradients("relu", 0.0, 1.0, order=1)
     (array([0.5       , 0.39894228]), array([0.39894228, 0.5       ]))
     """
+    there = first_on_device(mean, std)
+    if there is not None:
+        function = partial(hermite_coefficient_gradients, activation, order=order)
+        return by_the_cpu(function, together(there, mean=mean, std=std))
     act, order, mean, std, shape = _arguments(activation, mean, std, order)
     t = np.zeros((mean.size, order + 2))
     zero, wide = std < TINY, std >= NARROW
@@ -82,6 +89,10 @@ def expected_derivative_gradients(
     >>> expected_derivative_gradients("square", 3.0, 0.5, order=1)
     (array([6., 2.]), array([1., 0.]))
     """
+    there = first_on_device(mean, std)
+    if there is not None:
+        function = partial(expected_derivative_gradients, activation, order=order)
+        return by_the_cpu(function, together(there, mean=mean, std=std))
     act, order, mean, std, shape = _arguments(activation, mean, std, order)
     d_mean, d_std = np.zeros((mean.size, order + 1)), np.zeros((mean.size, order + 1))
     zero = std < TINY

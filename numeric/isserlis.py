@@ -9,12 +9,15 @@ lower moments. Both are polynomials in m and S: zero variances and repeated fact
 import importlib
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from numeric import checks
+from numeric.device.arguments import by_the_cpu, first_on_device, together
+from numeric.device.arrays import namespace, on_cuda
 from numeric.jit import loop
 
 Float64 = NDArray[np.float64]
@@ -33,7 +36,8 @@ def gaussian_moment(mean: ArrayLike, cov: ArrayLike, powers: Sequence[int]) -> F
         powers: d integers ≥ 0.
 
     Returns:
-        float64 of shape (…): the broadcast leading axes.
+        float64 of shape (…): the broadcast leading axes. Of arrays of PyTorch or CuPy on a device an array there, in
+        float32 if both are; total orders above 8 are computed on the CPU all the same.
 
     Raises:
         ValueError: wrong shapes, NaN or infinite entries, a covariance that is not symmetric or has
@@ -45,6 +49,9 @@ def gaussian_moment(mean: ArrayLike, cov: ArrayLike, powers: Sequence[int]) -> F
     >>> gaussian_moment([0.0, 0.0], [[1.0, 0.5], [0.5, 1.0]], (2, 2))
     array(1.5)
     """
+    there = first_on_device(mean, cov)
+    if there is not None:
+        return _moment_on_device(together(there, mean=mean, cov=cov), powers)
     (mean, cov), shape = _moments_of("mean", mean, "cov", cov)
     chosen = _powers(powers, mean.shape[1])
     order = sum(chosen)
@@ -65,7 +72,7 @@ def gaussian_moment(mean: ArrayLike, cov: ArrayLike, powers: Sequence[int]) -> F
 def gaussian_moments(mean: ArrayLike, cov: ArrayLike, powers: Sequence[int]) -> Float64:
     """All moments E Π_i X_i^a_i with 0 ≤ a_i ≤ powers[i], in one table.
 
-    Arguments and errors as in `gaussian_moment`.
+    Arguments and errors as in `gaussian_moment`. Arrays on a device come back there, by way of the CPU.
 
     Returns:
         float64 of shape (…, powers[0] + 1, …, powers[d−1] + 1); the entry at a is the moment a.
@@ -76,6 +83,9 @@ def gaussian_moments(mean: ArrayLike, cov: ArrayLike, powers: Sequence[int]) -> 
     >>> gaussian_moments([1.0], [[4.0]], (3,))
     array([ 1.,  1.,  5., 13.])
     """
+    there = first_on_device(mean, cov)
+    if there is not None:
+        return by_the_cpu(partial(gaussian_moments, powers=powers), together(there, mean=mean, cov=cov))
     (mean, cov), shape = _moments_of("mean", mean, "cov", cov)
     chosen = _powers(powers, mean.shape[1])
     return _table(mean, cov, chosen).reshape(*shape, *(p + 1 for p in chosen))
@@ -137,7 +147,7 @@ def master_coefficients(
         cov_xy: (…, n), Cov(X, Y_i); |cov_xy|² ≤ var_x · Var Y_i.
 
     Returns:
-        float64 of shape (…, n + 1).
+        float64 of shape (…, n + 1). Of arrays on a device an array there, by way of the CPU.
 
     Raises:
         ValueError: wrong shapes, NaN or infinite entries, a negative variance, a joint covariance that is
@@ -146,6 +156,10 @@ def master_coefficients(
 
     Source: the master theorem of Belrose & Rigg (arXiv 2502.01032); derivations/master.md.
     """
+    there = first_on_device(mean_x, var_x, mean_y, cov_y, cov_xy)
+    if there is not None:
+        given = {"mean_x": mean_x, "var_x": var_x, "mean_y": mean_y, "cov_y": cov_y, "cov_xy": cov_xy}
+        return by_the_cpu(master_coefficients, together(there, **given))
     (m, S, c, m_x, v_x), shape = _aligned(
         ("mean_y", mean_y, 1), ("cov_y", cov_y, 2), ("cov_xy", cov_xy, 1), ("mean_x", mean_x, 0), ("var_x", var_x, 0)
     )
@@ -169,16 +183,68 @@ def hermite_master_coefficients(mean_y: ArrayLike, cov_y: ArrayLike, cov_xy: Arr
         cov_xy: (…, n).
 
     Returns:
-        float64 of shape (…, n + 1).
+        float64 of shape (…, n + 1). Of arrays of PyTorch or CuPy on a device an array there, in float32 if all are.
 
     Raises:
         ValueError, TypeError: as `master_coefficients`.
 
     Source: our derivation, the Hermite form of the master theorem (derivations/master.md).
     """
+    there = first_on_device(mean_y, cov_y, cov_xy)
+    if there is not None:
+        return _hermite_master_on_device(together(there, mean_y=mean_y, cov_y=cov_y, cov_xy=cov_xy))
     (m, S, c), shape = _aligned(("mean_y", mean_y, 1), ("cov_y", cov_y, 2), ("cov_xy", cov_xy, 1))
     _check_covariance("cov_y", S)
     return _master(m, c, S).reshape(*shape, -1)
+
+
+def _moment_on_device(arrays: list[Any], powers: Sequence[int]) -> Any:
+    """By the kernel, where there is one; input that looks wrong goes to the CPU, which says what is."""
+    mean, cov = arrays
+    plausible = on_cuda(mean) and _plausible(mean, cov)
+    if not plausible or not 1 <= sum(_powers(powers, mean.shape[-1])) <= UNROLLED:
+        return by_the_cpu(partial(gaussian_moment, powers=powers), arrays)
+    from numeric import cuda
+
+    (mean, cov), shape = _batches((mean, 1), (cov, 2))
+    return namespace(mean).reshape(cuda.gaussian_moment(mean, cov, powers), shape)
+
+
+def _hermite_master_on_device(arrays: list[Any]) -> Any:
+    m, S, c = arrays
+    if not (on_cuda(m) and 1 <= m.shape[-1] <= UNROLLED and _plausible(m, S) and _plausible(c, S)):
+        return by_the_cpu(hermite_master_coefficients, arrays)
+    from numeric import cuda
+
+    (m, S, c), shape = _batches((m, 1), (S, 2), (c, 1))
+    return namespace(m).reshape(cuda.hermite_master_coefficients(m, S, c), (*shape, -1))
+
+
+def _plausible(mean: Any, cov: Any) -> bool:
+    """Whether shapes fit together and all is finite, symmetric, and no larger than its diagonal allows; on a device."""
+    xp, n = namespace(mean), mean.shape[-1] if mean.ndim else 0
+    if cov.ndim < 2 or tuple(cov.shape[-2:]) != (n, n) or n == 0:
+        return False
+    try:
+        np.broadcast_shapes(tuple(mean.shape[:-1]), tuple(cov.shape[:-2]))
+    except ValueError:
+        return False
+    slack = max(1e-8, 8 * float(xp.finfo(cov.dtype).eps))
+    deviations = xp.sqrt(xp.linalg.diagonal(cov))  # NaN where a variance is negative
+    scale = deviations[..., :, None] * deviations[..., None, :]
+    good = (xp.abs(cov) <= (1 + slack) * scale) & (xp.abs(cov - cov.mT) <= slack * scale)
+    return bool(xp.all(xp.isfinite(mean)) & xp.all(good) & xp.all(xp.isfinite(scale)))
+
+
+def _batches(*given: tuple[Any, int]) -> tuple[list[Any], tuple[int, ...]]:
+    """Arrays on a device, each with so many own axes, as (batch, …); and the shape of the batch."""
+    xp = namespace(given[0][0])
+    shape = np.broadcast_shapes(*(tuple(array.shape[: array.ndim - axes]) for array, axes in given))
+    flat = []
+    for array, axes in given:
+        own = array.shape[array.ndim - axes :]
+        flat.append(xp.reshape(xp.broadcast_to(array, (*shape, *own)), (math.prod(shape), *own)))
+    return flat, shape
 
 
 def _master(a: Float64, b: Float64, S: Float64) -> Float64:

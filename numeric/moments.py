@@ -15,7 +15,8 @@ import numpy as np
 
 from numeric import checks
 from numeric.activations import Activation, activation
-from numeric.device.arrays import cast, check_together, detached, host, moved, namespace, on_cuda, on_device
+from numeric.device.arguments import by_the_cpu, first_on_device, together
+from numeric.device.arrays import on_cuda
 from numeric.jit import loop
 from numeric.special import TINY
 
@@ -97,8 +98,11 @@ def expected_derivatives(
 def _evaluate(kind: str, name: Any, mean: Any, std: Any, order: int, out: np.ndarray | None) -> np.ndarray:
     act = activation(name)
     order = checks.non_negative_integer("order", order)
-    if on_device(mean) or on_device(std):
-        return _on_device(kind, act, mean, std, order, out)
+    there = first_on_device(mean, std)
+    if there is not None:
+        if out is not None:
+            raise ValueError("out: expected None for arrays on a device, where results are new arrays")
+        return _on_device(kind, act, together(there, mean=mean, std=std), order)
     mean, std, shape = _pairs(mean, std)
     target = _target(out, (*shape, order + 1), mean, std)
     valid, zero = _count(mean, std)
@@ -119,29 +123,15 @@ def _evaluate(kind: str, name: Any, mean: Any, std: Any, order: int, out: np.nda
     return out
 
 
-def _on_device(kind: str, act: Activation, mean: Any, std: Any, order: int, out: Any) -> Any:
-    """The same where the arrays are; one of the two may be NumPy's, or a number."""
-    if out is not None:
-        raise ValueError("out: expected None for arrays on a device, where results are new arrays")
-    there = mean if on_device(mean) else std
-    mean, std = (_beside(name, value, there) for name, value in (("mean", mean), ("std", std)))
-    check_together(mean=mean, std=std)
+def _on_device(kind: str, act: Activation, arrays: list[Any], order: int) -> Any:
+    """The same where the arrays are."""
+    mean, std = arrays
     # what is integrated adaptively has no kernel there
-    if on_cuda(there) and order <= UNROLLED and act.kernels.KIND != "integrated":
+    if on_cuda(mean) and order <= UNROLLED and act.kernels.KIND != "integrated":
         from numeric.cuda import evaluate
 
         return evaluate(kind, act, mean, std, order)
-    known = moved(_evaluate(kind, act, host(mean), host(std), order, None), there)
-    single = namespace(there).float32
-    return cast(known, single) if mean.dtype == std.dtype == single else known
-
-
-def _beside(name: str, value: Any, there: Any) -> Any:
-    """The same where the other array is, and a number or a NumPy array in its type."""
-    if on_device(value):
-        return detached(value)
-    moving = moved(checks.unconverted_array(name, value).astype(np.float64), there)
-    return cast(moving, there.dtype) if namespace(there).isdtype(there.dtype, "real floating") else moving
+    return by_the_cpu(lambda mean, std: _evaluate(kind, act, mean, std, order, None), arrays)
 
 
 def _refuse_unknown_derivatives(act: Activation, order: int, zero: int, pairs: int) -> None:

@@ -72,7 +72,7 @@ class RidgePolynomial(FactoredPolynomial):
         return HermiteSeries(moved(hermite, self.hermite), moved(std, self.hermite))
 
     def _powers(self, shifts: Sequence[Float64]) -> tuple[Float64, ...]:
-        return (powers_about(self._derivatives, self.preactivation_std, shifts[0]),)
+        return (powers_about(self._derivatives, host(self.preactivation_std), shifts[0]),)
 
     def __repr__(self) -> str:
         return self._describe("ridges")

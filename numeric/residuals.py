@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numeric import moments
+from numeric.blocks import in_threads
 from numeric.jit import loop
 from numeric.panels import BULK, POINTS, Panels, resolve, series_coefficients
 from numeric.reduced import Reduced
@@ -119,14 +120,20 @@ def residuals(reduced: Reduced, std: Float64, factor: Factor, degree: int) -> Re
     of_kinks = int(np.clip(_MOST_NUMBERS // max(len(std), 1), FEW, OF_KINKS))
     terms = max(of_kinks if kinked.any() else 0, MANY if (varies & ~kinked).any() else 0, FEW)
     made = Residuals.empty(len(std), degree, terms, factor.gated)
-    for rows in _blocks(kinked):
+
+    def closed(rows: Int64) -> None:
         made.set(rows, _closed(reduced.of(rows), std[rows], factor.of(rows), degree, of_kinks))
-    for rows in _blocks(varies & ~kinked):
+
+    def integrated(rows: Int64) -> None:
         part = _integrated(reduced.of(rows), std[rows], factor.of(rows), degree, FEW)
         made.set(rows, part)
         slow = rows[part.beyond[:, np.searchsorted(TERMS, FEW)] > 16 * _ENDED]
         if len(slow):
             made.set(slow, _integrated(reduced.of(slow), std[slow], factor.of(slow), degree, MANY))
+
+    # blocks write to rows of their own
+    in_threads(closed, _blocks(kinked))
+    in_threads(integrated, _blocks(varies & ~kinked))
     if factor.gated and degree == 0:
         # a constant σ(μ) times z has degree 1, along Z₂
         still = np.flatnonzero(~varies)

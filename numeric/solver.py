@@ -23,26 +23,25 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from numeric import checks
-from numeric.dense import DensePolynomial, available_memory, check_memory
-from numeric.device.arrays import free_bytes, host, is_out_of_memory
+from numeric.dense import DensePolynomial, available_memory, check_memory, symmetrise, zeros
+from numeric.device.arrays import brought, free_bytes, host, is_out_of_memory
 from numeric.layers import GLU, MLP
-from numeric.mixture import conjugate_gradients
 from numeric.mixture.arrays import empty_on, like, on
+from numeric.mixture.batches import Found, Piece, joined, of_outputs, pieces
 from numeric.mixture.coordinates import Coordinates, whitening
 from numeric.mixture.direct import DIRECT, DirectSolver
 from numeric.mixture.empirical import SampleOperator
 from numeric.mixture.expectations import right_hand_side
 from numeric.mixture.explicit import explicit_least_squares
 from numeric.mixture.inputs import GaussianMixture
+from numeric.mixture.iteration import Iteration
 from numeric.mixture.operator import ROOT_2, TOGETHER, MomentOperator
 from numeric.mixture.polynomial import Info, SolvedPolynomial
 from numeric.mixture.preconditioner import Preconditioner
-from numeric.mixture.resume import Checkpoint, digest, saved_outputs
+from numeric.mixture.resume import States, digest
 from numeric.moments import AccuracyWarning
 from numeric.normal_equations import MOST_FEATURES
-from numeric.progress import Progress
 from numeric.samples import Samples
-from numeric.special import TINY
 
 Float64 = NDArray[np.float64]
 Layer = MLP | GLU
@@ -57,14 +56,6 @@ _BLOCK = 128
 _PULLED_BACK = 32
 # The share of the free memory of a device that may be filled.
 _SHARE = 0.9
-# After how many iterations their numbers are looked at, on a device, which would have to wait each time.
-_LOOK = 5
-# Energies below this share of E p² are rounding.
-_ROUNDING = 1e-26
-# Residuals below this share of the right-hand side are rounding, and no direction to search in.
-_ROUNDED = 1e-14
-# By how much the approximate inverse of the normal equations may be too small.
-_CONDITION = 1e3
 
 
 class Solver:
@@ -79,8 +70,8 @@ class Solver:
         inputs: a GaussianMixture, or Samples (degrees 0 to 2).
         degree: an integer ≥ 0.
         device: where the iteration runs: "cpu", "cuda", "cuda:1". On a GPU it uses CuPy, or PyTorch if CuPy cannot.
-            Set-up, and systems small enough to be solved directly, are done on the CPU. Weights of layers may be
-            anywhere; polynomials are NumPy's, wherever they were solved for.
+            Or an array, for its library and device. Set-up, and systems small enough to be solved directly, are done
+            on the CPU. Weights of layers may be anywhere, and their polynomials will be there.
         tol: what may be left to gain, E(p − p*)² with p* the best polynomial, relative to the variance of every
             output of p.
         max_iterations: after which the solution is returned with an AccuracyWarning.
@@ -101,7 +92,7 @@ class Solver:
         self,
         inputs: GaussianMixture | Samples,
         degree: int = 2,
-        device: str = "cpu",
+        device: Any = "cpu",
         tol: float = 1e-8,
         max_iterations: int = 200,
         progress: bool | None = None,
@@ -232,16 +223,17 @@ class Solver:
 
     def _explicit(self, layer: Layer) -> SolvedPolynomial:
         assert isinstance(self.inputs, GaussianMixture)
-        began, layer = time.perf_counter(), layer.cpu()
-        found = explicit_least_squares(layer, self.inputs, self.degree)
+        began = time.perf_counter()
+        found = explicit_least_squares(layer.cpu(), self.inputs, self.degree)
         degenerate = self.inputs.dim - len(whitening(self.inputs)[0])
         good = bool((found.error <= self.tol).all())
         error = np.zeros(layer.d_out) if good else found.error
         if not good:
             self._warn_of_rounding(found.error)
-        return SolvedPolynomial(
-            layer, self.inputs, found.polynomial, Info(0, error, time.perf_counter() - began, good, degenerate)
-        )
+        info = Info(0, error, time.perf_counter() - began, good, degenerate)
+        tensors = [brought(tensor, layer.projections[0][0]) for tensor in found.polynomial.coefficients]
+        polynomial = DensePolynomial._from_symmetric(found.polynomial.center, tensors)
+        return SolvedPolynomial(layer, self.inputs, polynomial, info)
 
     def _warn_of_rounding(self, error: Float64) -> None:
         loss = "all digits of some terms" if np.isinf(error).any() else f"{error.max():.1e} of the variance"
@@ -256,264 +248,189 @@ class Solver:
     def _solve(
         self, layers: list[Layer], starts: list[Any], out: str | os.PathLike[str] | None
     ) -> list[SolvedPolynomial]:
-        began = time.perf_counter()
+        began, found = time.perf_counter(), [Found(layer.d_out) for layer in layers]
         try:
-            found = self._solutions(layers, starts, out)
-        except _Stopped as stopped:
-            error = stopped.error
-            known = self._results(layers, *stopped.found, began)
-            error.solved = [*known, *[None] * (len(layers) - len(known))]  # type: ignore[attr-defined]
-            error.add_note(f"{len(known)} of {len(layers)} layers are solved: the attribute .solved of this has them")
-            raise error from error.__cause__
-        return self._results(layers, *found, began)
-
-    def _results(
-        self, layers: list[Layer], solutions: Float64, errors: Float64, iterations: int, began: float
-    ) -> list[SolvedPolynomial]:
-        """Of all layers, or of the first ones where there are fewer solutions."""
-        seconds, degenerate = time.perf_counter() - began, self.inputs.dim - self._coordinates.dim
-        results, first = [], 0
-        for layer in layers:
-            rows = slice(first, first := first + layer.d_out)
-            if first > len(solutions):
-                break
-            info = Info(iterations, errors[rows], seconds, bool((errors[rows] <= self.tol).all()), degenerate)
-            results.append(SolvedPolynomial(layer.cpu(), self.inputs, self._polynomial(solutions[rows]), info))
+            self._stream(layers, starts, out, found)
+        except BaseException as error:
+            known = [one.complete for one in found]
+            if any(known):
+                error.solved = [  # type: ignore[attr-defined]
+                    self._result(layer, one, began) if one.complete else None for layer, one in zip(layers, found)
+                ]
+                error.add_note(f"{sum(known)} of {len(layers)} layers are solved: the attribute .solved has them")
+            raise
+        results = [self._result(layer, one, began) for layer, one in zip(layers, found)]
+        worst = max(results, key=lambda p: p.info.energy_error.max())
+        if not worst.info.converged:
+            self._warn(worst.info)
         return results
 
-    def _solutions(
-        self, layers: list[Layer], starts: list[Any], out: str | os.PathLike[str] | None
-    ) -> tuple[Float64, Float64, int]:
-        """Solutions and relative errors of all outputs, and the most iterations that any of them took."""
+    def _result(self, layer: Layer, found: Found, began: float) -> SolvedPolynomial:
+        tensors, error, iterations = found.whole()
+        degenerate, converged = self.inputs.dim - self._coordinates.dim, bool((error <= self.tol).all())
+        info = Info(iterations, error, time.perf_counter() - began, converged, degenerate)
+        return SolvedPolynomial(
+            layer, self.inputs, DensePolynomial._from_symmetric(self._coordinates.center, tensors), info
+        )
+
+    def _stream(
+        self, layers: list[Layer], starts: list[Any], out: str | os.PathLike[str] | None, found: list[Found]
+    ) -> None:
+        """As many outputs together as fit into memory, one batch after the other; fills `found`."""
+        counts = [layer.d_out for layer in layers]
+        first, most = 0, self._together()
+        while first < sum(counts):
+            states = None if out is None else States(Path(out), first)
+            # an interrupted solve goes on with as many as there were, however much memory is free by now
+            count = min((states and states.outputs()) or most, sum(counts) - first)
+            try:
+                for piece, solved in self._batch(layers, starts, pieces(counts, first, first + count), states):
+                    found[piece.number].add(*solved)
+            except BaseException as error:
+                if not is_out_of_memory(error):
+                    raise
+                if count == 1:
+                    raise self._too_large() from error
+                most = count // 2
+                if states:
+                    states.discard()
+                continue
+            first += count
+
+    def _batch(
+        self, layers: list[Layer], starts: list[Any], chosen: list[Piece], states: States | None
+    ) -> list[tuple[Piece, tuple[list[Any], Float64, int]]]:
+        """For every piece its coefficients, where the layer's weights are, what is left to gain, and the iterations."""
         degree = self.degree if self._coordinates.dim else 0  # inputs that do not vary
-        initial, right = None, np.concatenate([self._right_hand_side(layer, degree) for layer in layers])
+        some = [of_outputs(layers[piece.number], piece.rows) for piece in chosen]
+        right = joined([self._right_hand_side(layer, degree) for layer in some])
         # set aside, because it may be large beside all that varies
-        constant = right[:, 0].copy()
+        constant = host(right[:, 0]).copy()
         right[:, 0] = 0.0
         if degree < 2:
-            found = self._linear([layer.cpu() for layer in layers], right, constant, degree)
+            solution, error, iterations = self._linear(some, host(right), constant, degree), np.zeros(len(constant)), 0
         else:
-            if any(start is not None for start in starts):
-                initial = np.concatenate([self._rows(start, layer.d_out) for start, layer in zip(starts, layers)])
-                initial[:, 0] -= constant
-            try:
-                found = self._quadratic(layers, right, constant, initial, out)
-            except _Stopped as stopped:
-                stopped.found[0][:, 0] += constant[: len(stopped.found[0])]
-                raise
-        found[0][:, 0] += constant
-        return found
+            initial = self._initial(starts, chosen, constant)
+            solution, error, iterations = self._quadratic(some, right, constant, initial, states)
+        solution[:, 0] += like(constant, solution)
+        parts, first = [], 0
+        for piece, layer in zip(chosen, some):
+            rows = slice(first, first := first + layer.d_out)
+            tensors = [brought(tensor, layer.projections[0][0]) for tensor in self._tensors(solution[rows, :])]
+            parts.append((piece, (tensors, error[rows], iterations)))
+        return parts
 
-    def _right_hand_side(self, layer: Layer, degree: int) -> Float64:
-        """By the mixture, or the one that guides; on the CPU where the device has no memory left for it."""
+    def _right_hand_side(self, layer: Layer, degree: int) -> Any:
+        """By the mixture, or the one that guides; made on the CPU where the device has no memory left for it."""
         try:
-            return host(right_hand_side(layer, self._guide, self._coordinates, degree, self._template))
+            return right_hand_side(layer, self._guide, self._coordinates, degree, self._template)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-        return right_hand_side(layer.cpu(), self._guide, self._coordinates, degree)
+        return like(right_hand_side(layer.cpu(), self._guide, self._coordinates, degree), self._template)
 
     def _quadratic(
-        self,
-        layers: list[Layer],
-        right: Float64,
-        constant: Float64,
-        initial: Float64 | None,
-        out: str | os.PathLike[str] | None,
-    ) -> tuple[Float64, Float64, int]:
-        direct = self._direct
-        if isinstance(self._operator, SampleOperator):
-            if initial is None:
-                initial = direct(right) if direct else self._iterate(self._guided, right, None, out)[0]
+        self, layers: list[Layer], right: Any, constant: Float64, initial: Any | None, states: States | None
+    ) -> tuple[Any, Float64, int]:
+        direct, operator = self._direct, self._operator
+        iterate = Iteration(self._precondition, self.tol, self.max_iterations, self.progress)
+        if isinstance(operator, SampleOperator):
+            if initial is None and direct:
+                initial = like(direct(host(right)), self._template)
+            elif initial is None:
+                checkpoint = states and states.guide(digest(self._coordinates, host(right), None, self._guide))
+                initial = iterate(self._guided, right, None, checkpoint)[0]
             parts = np.split(constant, np.cumsum([layer.d_out for layer in layers])[:-1])
-            operator, pairs = self._operator, zip(layers, parts)
-            right = np.concatenate([host(operator.right_hand_side(layer.cpu(), part)) for layer, part in pairs])
+            right = joined([operator.right_hand_side(layer, part) for layer, part in zip(layers, parts)])
         elif direct:
-            return direct(right), np.zeros(len(right)), 0
-        found = self._iterate(self._operator, right, initial, out)
-        if (found[1] > self.tol).any():
-            self._warn(found[1], found[2])
-        return found
+            return direct(host(right)), np.zeros(len(constant)), 0
+        checkpoint = None
+        if states:
+            begin = None if initial is None else host(initial)
+            checkpoint = states.state(digest(self._coordinates, host(right), begin, self.inputs))
+        return iterate(operator, right, initial, checkpoint)
 
-    def _linear(
-        self, layers: list[Layer], guided: Float64, constant: Float64, degree: int
-    ) -> tuple[Float64, Float64, int]:
+    def _linear(self, layers: list[Layer], guided: Float64, constant: Float64, degree: int) -> Float64:
         """Degrees 0 and 1. In z a mixture is white; data are, up to the noise floor of the mixture that guides."""
-        if isinstance(self.inputs, Samples):
-            count = 1 + degree * self._coordinates.dim
-            gram, guided = np.zeros((count, count)), np.zeros_like(guided)
-            for x in self.inputs.chunks():
-                z = (x - self._coordinates.center) @ self._coordinates.inward.T
-                features = np.concatenate([np.ones((len(x), 1)), z], axis=1)[:, :count]
-                gram += features.T @ features
-                values = np.concatenate([layer(x).astype(np.float64) for layer in layers], axis=1) - constant
-                guided += values.T @ features
-            guided = np.linalg.lstsq(gram, guided.T, rcond=None)[0].T.astype(np.float64)
-        return guided, np.zeros(len(guided)), 0
+        if isinstance(self.inputs, GaussianMixture):
+            return guided
+        count = 1 + degree * self._coordinates.dim
+        gram, sums, plain = np.zeros((count, count)), np.zeros_like(guided), [layer.cpu() for layer in layers]
+        for x in self.inputs.chunks():
+            z = (x - self._coordinates.center) @ self._coordinates.inward.T
+            features = np.concatenate([np.ones((len(x), 1)), z], axis=1)[:, :count]
+            gram += features.T @ features
+            values = np.concatenate([layer(x).astype(np.float64) for layer in plain], axis=1) - constant
+            sums += values.T @ features
+        return np.linalg.lstsq(gram, sums.T, rcond=None)[0].T.astype(np.float64)
 
-    def _iterate(
-        self, operator: Any, right: Float64, initial: Float64 | None, out: str | os.PathLike[str] | None
-    ) -> tuple[Float64, Float64, int]:
-        """As many right-hand sides together as fit into memory."""
-        most = self._together(right.shape[1])
-        last = operator is self._operator
-        problem = "" if out is None else digest(self._coordinates, right, initial, self.inputs if last else self._guide)
-        parts, first = [], 0
-        while first < len(right):
-            path = None if out is None else Path(out) / f"{'state' if last else 'guide'}-{first:06}.safetensors"
-            # an interrupted solve goes on with as many as there were, however much memory is free by now
-            rows = slice(first, first + ((path and saved_outputs(path)) or most))
-            given, begin = right[rows], None if initial is None else initial[rows]
-            checkpoint = Checkpoint(path, f"{problem}, from output {first}") if path else None
-            try:
-                parts.append(self._run(operator, given, begin, checkpoint))
-            except BaseException as error:
-                if is_out_of_memory(error) and len(given) > 1:
-                    most = len(given) // 2
-                    if path:
-                        path.unlink(missing_ok=True)
-                    continue
-                told = self._too_large(error, right.shape[1]) if is_out_of_memory(error) else error
-                if last and parts:
-                    raise _Stopped(told, _joined(parts)) from None
-                if told is error:
-                    raise
-                raise told from error
-            first += len(given)
-        return _joined(parts)
-
-    def _together(self, size: int) -> int:
-        """How many right-hand sides of so many numbers fit into memory."""
+    def _together(self) -> int:
+        """How many right-hand sides fit into memory."""
+        size = self._coordinates.size(self.degree)
         if isinstance(self._template, np.ndarray):
             most = available_memory() / 2 / (8 * _ARRAYS * size)
         else:
             # what two large products have between them, and once more in another order
-            beside = 16 * max(TOGETHER, self._guided.n_components * self._guided.dim**2)
+            beside = 16 * max(TOGETHER, self._coordinates.covariances.size)
             most = (_SHARE * free_bytes(self._template) - beside) / (8 * _ARRAYS_ON_DEVICE * size)
         return min(max(1, int(most)), max(_BLOCK, self._coordinates.dim // 2))
 
-    def _run(
-        self, operator: Any, right: Float64, initial: Float64 | None, checkpoint: Checkpoint | None
-    ) -> tuple[Float64, Float64, int]:
-        given = like(right, self._template)
-        least = like(_ROUNDED * np.abs(right).max(axis=1), self._template)
-        state = checkpoint.load(self._template) if checkpoint else None
-        if state is None:
-            begin = None if initial is None else like(initial, self._template)
-            state = conjugate_gradients.start(operator, given, begin)
-        state.residual = conjugate_gradients.settled(state.residual, least)
-        try:
-            error = self._converge(operator, given, least, state, checkpoint)
-        except RuntimeError as failure:
-            if isinstance(self._template, np.ndarray) or is_out_of_memory(failure):
-                raise
-            raise _failed(failure, len(state.gains), checkpoint) from failure
-        except BaseException:
-            if checkpoint:
-                checkpoint.save(state, now=True)
-            raise
-        if checkpoint:
-            checkpoint.save(state, now=True)
-        return host(state.solution), error, len(state.gains)
-
-    def _converge(
-        self, operator: Any, right: Any, least: Any, state: conjugate_gradients.State, checkpoint: Checkpoint | None
-    ) -> Float64:
-        """Iterate, in place, until little enough is left; how much that is."""
-        look = 1 if isinstance(right, np.ndarray) else _LOOK
-        error = self._relative_error(right, state)
-        with Progress("conjugate gradients", 100, self.progress) as bar:
-            while (error > self.tol).any() and len(state.gains) < self.max_iterations:
-                count = min(look, self.max_iterations - len(state.gains))
-                if not conjugate_gradients.step(operator, self._precondition, state, count, least):
-                    return np.minimum(error, self._left(right, state))
-                error = self._relative_error(right, state)
-                bar.show_done(self._percent(error))
-                if checkpoint:
-                    checkpoint.save(state)
-        return error
-
-    def _too_large(self, error: BaseException, size: int) -> BaseException:
-        needed = 8 * _ARRAYS_ON_DEVICE * size / 2**30
-        told = MemoryError(
+    def _too_large(self) -> MemoryError:
+        needed = 8 * _ARRAYS_ON_DEVICE * self._coordinates.size(self.degree) / 2**30
+        return MemoryError(
             f"device: the iteration for one output takes about {needed:.2g} GiB and the mixture's covariances besides; "
             f'{free_bytes(self._template) / 2**30:.2g} GiB are free; free some, or choose device="cpu"'
         )
-        told.__cause__ = error
-        return told
 
-    def _warn(self, error: Float64, iterations: int) -> None:
+    def _warn(self, info: Info) -> None:
         way_on = "raise max_iterations, or continue from the result with start="
-        if iterations < self.max_iterations:
+        if info.iterations < self.max_iterations:
             way_on = 'rounding lets it come no closer; method="direct" may, and so may a (larger) noise_floor'
         warnings.warn(
-            f"{iterations} iterations leave an energy error of {error.max():.1e} of the variance, more than tol "
-            f"{self.tol:g}; {way_on}",
+            f"{info.iterations} iterations leave an energy error of {info.energy_error.max():.1e} of the variance, "
+            f"more than tol {self.tol:g}; {way_on}",
             AccuracyWarning,
-            stacklevel=6,
+            stacklevel=4,
         )
 
-    def _percent(self, error: Float64) -> int:
-        """How far, of the digits asked for."""
-        worst = float(min(max(error.max(), self.tol), 1.0))
-        return int(100 * math.log(worst) / math.log(min(self.tol, 0.5)))
+    def _initial(self, starts: list[Any], chosen: list[Piece], constant: Float64) -> Any | None:
+        """What is known already, less the constants; None if nothing is."""
+        if all(starts[piece.number] is None for piece in chosen):
+            return None
+        initial = joined([self._rows(starts[piece.number], piece.rows) for piece in chosen])
+        initial[:, 0] -= like(constant, initial)
+        return initial
 
-    def _variance(self, right: Any, state: conjugate_gradients.State) -> tuple[Float64, Float64]:
-        """Var p of every output, and E p² or (E f)², whichever is larger."""
-        xp = array_namespace(right)
-        with np.errstate(over="ignore", invalid="ignore"):
-            energy = host(xp.sum(state.solution * (right + state.residual), axis=-1))
-            square = host(right[:, 0]) ** 2
-            finite = np.isfinite(energy + host(xp.sum(right * right, axis=-1)))
-        if not finite.all():
-            raise OverflowError(
-                f"layers: the mean square of output {int(np.argmin(finite))}, or of its start, is beyond double "
-                "precision; scale the weights down"
-            )
-        return np.maximum(energy - square, 0.0), np.maximum(energy, square)
-
-    def _relative_error(self, right: Any, state: conjugate_gradients.State) -> Float64:
-        variance, whole = self._variance(right, state)
-        estimate = state.estimate()
-        # what is below the rounding of all that there is, is nothing
-        estimate = np.where(estimate <= _ROUNDING * whole, 0.0, estimate)
-        estimate = np.where(_largest(state.residual) == 0, 0.0, estimate)
-        with np.errstate(over="ignore"):
-            return np.where(estimate > 0, estimate / np.maximum(variance, TINY), 0.0)
-
-    def _left(self, right: Any, state: conjugate_gradients.State) -> Float64:
-        """What is left where there is nowhere to go: r·A⁻¹r of the residual, by the approximate inverse."""
-        xp = array_namespace(right)
-        energy = host(xp.sum(state.residual * self._precondition(state.residual, xp), axis=1))
-        return _CONDITION * np.abs(energy) / np.maximum(self._variance(right, state)[0], TINY)
-
-    def _rows(self, start: Any, d_out: int) -> Float64:
-        """A polynomial in the unknowns of `MomentOperator`."""
-        coordinates, r = self._coordinates, self._coordinates.dim
+    def _rows(self, start: Any, rows: slice) -> Any:
+        """Some outputs of a polynomial in the unknowns of `MomentOperator`."""
+        coordinates, r, there = self._coordinates, self._coordinates.dim, self._template
         if start is None:
-            return np.zeros((d_out, self._guided.size))
+            return like(np.zeros((rows.stop - rows.start, coordinates.size(2))), there)
         about = start.about(coordinates.center)
-        R = coordinates.outward
-        B = R.T @ about.coefficient(2) @ R
-        constant = about.constant + np.trace(B, axis1=1, axis2=2)
-        return np.concatenate([constant[:, None], about.coefficient(1) @ R, ROOT_2 * B.reshape(-1, r * r)], axis=1)
+        constant, linear, quadratic = (brought(about.coefficient(k)[rows, ...], there) for k in range(3))
+        R, xp = like(coordinates.outward, there), array_namespace(there)
+        B = xp.reshape(R.T @ quadratic @ R, (-1, r * r))
+        constant = constant + xp.sum(B[:, :: r + 1], axis=1)
+        return xp.concat([constant[:, None], linear @ R, ROOT_2 * B], axis=1)
 
-    def _polynomial(self, rows: Float64) -> DensePolynomial:
-        T, r = self._coordinates.inward, self._coordinates.dim
-        tensors = [rows[:, 0]]
-        if self.degree >= 1:
-            tensors.append(rows[:, 1 : 1 + r] @ T)
-        if self.degree == 2 and r == 0:
-            tensors.append(np.zeros((len(rows), *(self.inputs.dim,) * 2)))
-        elif self.degree == 2:
-            B = rows[:, 1 + r :].reshape(len(rows), r, r)
-            tensors[0] = tensors[0] - np.trace(B, axis1=1, axis2=2) / ROOT_2
-            there = like(T, self._template)
-            tensors.append(np.empty((len(rows), *(self.inputs.dim,) * 2)))
-            for first in range(0, len(rows), _PULLED_BACK):
-                some = slice(first, first + _PULLED_BACK)
-                tensors[-1][some] = host(there.T @ like(B[some] / ROOT_2, self._template) @ there)
-        return DensePolynomial(self._coordinates.center, tensors)
+    def _tensors(self, rows: Any) -> list[Any]:
+        """The coefficients about the mean of polynomials in the unknowns of `MomentOperator`, where these are."""
+        xp, (n, r, d) = array_namespace(rows), (rows.shape[0], self._coordinates.dim, self.inputs.dim)
+        T, constant = like(self._coordinates.inward, rows), xp.asarray(rows[:, 0], copy=True)
+        if self.degree == 0:
+            return [constant]
+        linear = rows[:, 1 : 1 + r] @ T
+        if self.degree == 1:
+            return [constant, linear]
+        quadratic = zeros((n, d, d), rows)
+        if r == 0:
+            return [constant, linear, quadratic]
+        B = xp.reshape(rows[:, 1 + r :], (n, r, r))
+        for first in range(0, n, _PULLED_BACK):
+            some = slice(first, min(first + _PULLED_BACK, n))
+            quadratic[some, :, :] = symmetrise(T.T @ (B[some, :, :] / ROOT_2) @ T)
+        trace = xp.sum(rows[:, 1 + r :: r + 1], axis=1)
+        return [constant - trace / ROOT_2, linear, quadratic]
 
 
 def _make_folder(out: str | os.PathLike[str]) -> None:
@@ -521,30 +438,3 @@ def _make_folder(out: str | os.PathLike[str]) -> None:
         Path(out).mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise NotADirectoryError(errno.ENOTDIR, "out: expected a folder, found a file", os.fspath(out)) from None
-
-
-class _Stopped(Exception):
-    """An error after some of the right-hand sides were solved."""
-
-    def __init__(self, error: BaseException, found: tuple[Float64, Float64, int]) -> None:
-        super().__init__(str(error))
-        self.error, self.found = error, found
-
-
-def _joined(parts: list[tuple[Float64, Float64, int]]) -> tuple[Float64, Float64, int]:
-    solutions, errors, counts = zip(*parts)
-    return np.concatenate(solutions), np.concatenate(errors), max(counts)
-
-
-def _failed(error: RuntimeError, iterations: int, checkpoint: Checkpoint | None) -> RuntimeError:
-    way_on = "with out=, a folder for its state, a solve can be continued"
-    if checkpoint:
-        way_on = f"the same call goes on from the state in {os.fspath(checkpoint.path.parent)!r}, if one was written"
-    said = (str(error) or type(error).__name__).splitlines()[0]
-    return RuntimeError(f"the device failed after {iterations} iterations ({said}); {way_on}")
-
-
-def _largest(rows: Any) -> Float64:
-    """The largest magnitude in every row."""
-    xp = array_namespace(rows)
-    return host(xp.max(xp.abs(rows), axis=1))

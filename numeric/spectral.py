@@ -297,7 +297,7 @@ def _of_degree(p: Polynomial, degree: int) -> Polynomial:
     if p.degree < degree:
         part = "linear" if degree == 1 else "quadratic"
         raise ValueError(f"p: degree {p.degree} has no {part} part; convert with degree={degree} or more")
-    return p if isinstance(p, SolvedPolynomial) else p.cpu()
+    return p.cpu()
 
 
 def _count(count: int | None, most: int, what: str, default: int | None = None) -> int:

@@ -1,7 +1,8 @@
 """The generated kernels on NVIDIA GPUs: the same formulas, one thread for every pair.
 
-`numeric.hermite_coefficients` and `numeric.expected_derivatives` come here by themselves for arrays that lie on a GPU
-(CuPy's, PyTorch's); the functions below are those, and the rest. Results lie where the arguments do.
+The functions of `numeric` come here by themselves for arrays that lie on a GPU (CuPy's, PyTorch's): Hermite
+coefficients and expected derivatives, moments, master coefficients, covariances. They check more, and do on the CPU
+what has no kernel; the functions below refuse it. Results lie where the arguments do.
 Arguments in float32 are computed in single precision, everything else in double.
 
     python -m numeric.cuda check        compiles every kernel, also where there is no GPU

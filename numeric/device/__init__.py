@@ -6,5 +6,6 @@ of the size of a weight matrix that is made of them. What there is of each neuro
     arrays         where an array is, and the few steps between there and NumPy
     projections    wᵀ Σ w for all rows of a weight matrix
     values         activations at preactivations
+    arguments      functions of several arrays of which some are on a device
     pairs          residual covariances of blocks of pairs of neurons, and how large the blocks may be
 """

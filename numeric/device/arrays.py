@@ -73,6 +73,11 @@ def empty(shape: Sequence[int], dtype: Any, other: Any) -> Any:
     return namespace(other).empty(tuple(shape), dtype=dtype, device=device(other))
 
 
+def contiguous(array: Any) -> Any:
+    """The array in C order in NumPy, where products of others may be slow; on a device as it is."""
+    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
+
+
 def some_rows(array: Any, rows: Any) -> Any:
     """The rows of a slice, or those of a NumPy array of numbers."""
     if isinstance(rows, slice) or isinstance(array, np.ndarray):
@@ -89,12 +94,15 @@ def host(array: Any) -> NDArray[Any]:
     """The array in NumPy; of PyTorch's bfloat16, which NumPy does not have, in float32."""
     if isinstance(array, np.ndarray):
         return array
-    array, xp = detached(array), array_namespace(array)
-    if "bfloat16" in str(array.dtype):
-        array = xp.astype(array, xp.float32)
+    array = _known_elsewhere(detached(array))
     if _library(array) == "array_api_strict":
-        array = array.to_device(xp.Device("CPU_DEVICE"))
+        array = array.to_device(array_namespace(array).Device("CPU_DEVICE"))
     return numpy_of(array)
+
+
+def _known_elsewhere(array: Any) -> Any:
+    """The array in a type that other libraries have as well."""
+    return cast(array, namespace(array).float32) if "bfloat16" in str(array.dtype) else array
 
 
 def moved(array: Float64 | NDArray[Any], other: Any) -> Any:
@@ -102,6 +110,29 @@ def moved(array: Float64 | NDArray[Any], other: Any) -> Any:
     if isinstance(other, np.ndarray):
         return array
     return like(np.asarray(array, order="C"), other)  # PyTorch has no reversed arrays
+
+
+def brought(array: Any, other: Any) -> Any:
+    """An array where another one is: itself, or in the other's library on the same GPU (nothing is copied), or a copy.
+
+    PyTorch's bfloat16 becomes float32 wherever it has to leave PyTorch.
+    """
+    if isinstance(other, np.ndarray) or isinstance(array, np.ndarray):
+        return moved(host(array), other)
+    if namespace(array) is namespace(other) and place(array) == place(other):
+        return array
+    number = _gpu(array)
+    if number is None or number != _gpu(other):
+        return moved(host(array), other)
+    return namespace(other).from_dlpack(_known_elsewhere(detached(array)))
+
+
+def _gpu(array: Any) -> int | None:
+    """The number of the GPU that an array is on; PyTorch and CuPy each have a name for it."""
+    if not on_cuda(array):
+        return None
+    there = device(detached(array))
+    return int(there.index if hasattr(there, "index") else there.id)
 
 
 def real_array(name: str, value: Any, shape: tuple[int | None, ...]) -> Any:

@@ -22,6 +22,7 @@ class Sigma:
         self.deviations = moved(covariance.deviations(), other)
         self.matrix = moved(covariance.matrix, other) if isinstance(covariance, Full) else None
         self.factor = moved(covariance.F, other) if isinstance(covariance, Factor) else None
+        self.root = None  # of a full matrix, R with Σ = R Rᵀ, made when it is needed
         self._scales = isinstance(covariance, Diagonal)
 
     def left(self, W: Any) -> Any:
@@ -43,6 +44,18 @@ def sigma_on(covariance: Covariance, other: Any) -> Sigma:
     if key not in there:
         there[key] = Sigma(covariance, other)
     return there[key]
+
+
+def against_root(covariance: Covariance, V: Any) -> Any:
+    """V R with Σ = R Rᵀ, where V is."""
+    if isinstance(V, np.ndarray):
+        return covariance.against_root(V)
+    sigma = sigma_on(covariance, V)
+    if not isinstance(covariance, Full):
+        return sigma.right(V)
+    if sigma.root is None:
+        sigma.root = moved(covariance.root, V)
+    return V @ sigma.root
 
 
 def standard_deviations(covariance: Covariance, W: Any) -> Float64:

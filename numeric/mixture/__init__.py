@@ -9,5 +9,7 @@ same expectations of its neurons (`expectations`).
     operator       p ↦ (E p, E[p z], E[p (zzᵀ − I)]/√2)
     expectations   the same of a layer
     preconditioner what is inverted beforehand: 1, z_i, z_i² among themselves, and the z_i z_j that share a factor
-    conjugate_gradients  for all outputs together
+    conjugate_gradients  for all outputs together;  iteration  when that ends
+    batches        which outputs of which layers are solved for together
+    polynomial     what comes out;  variance  how good it is;  resume  its state in files
 """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_array_api_obj
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
@@ -16,18 +16,24 @@ class NoDevice(RuntimeError):
     """A GPU was asked for, and there is none that CuPy or PyTorch could use; the message says what is missing."""
 
 
-def empty_on(name: str) -> Any:
+def empty_on(name: Any) -> Any:
     """An empty float64 array on a device: "cpu" is NumPy's; "cuda", "cuda:1" CuPy's, or PyTorch's if CuPy has no GPU.
+
+    Args:
+        name: the device; or an array, for one where it is.
 
     Raises:
         ValueError: a device of another name, or a number that is too high.
         NoDevice: no GPU to be used.
     """
+    if not isinstance(name, str) and is_array_api_obj(name):
+        xp = array_namespace(name)
+        return xp.zeros(0, dtype=xp.float64, device=device(name))
     if name == "cpu":
         return np.zeros(0)
     kind, colon, number = name.partition(":") if isinstance(name, str) else ("", "", "")
     if kind != "cuda" or not (colon == "" or (number.isascii() and number.isdigit())):
-        raise ValueError(f'device: expected "cpu", "cuda" or "cuda:1", got {name!r}')
+        raise ValueError(f'device: expected "cpu", "cuda" or "cuda:1", or an array, got {name!r}')
     missing = []
     for library, make in (("cupy", _cupy_array), ("torch", _torch_array)):
         try:

@@ -57,6 +57,10 @@ class Coordinates:
         """r, the dimension of the support."""
         return len(self.inward)
 
+    def size(self, degree: int) -> int:
+        """The numbers of a polynomial of degree 0, 1 or 2: 1, 1 + r or 1 + r + r²."""
+        return sum(self.dim**k for k in range(degree + 1))
+
     @classmethod
     def of(cls, mixture: GaussianMixture) -> "Coordinates":
         """The coordinates of a mixture."""

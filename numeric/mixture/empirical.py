@@ -11,9 +11,11 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from numeric.device.arrays import brought, double
 from numeric.layers import GLU, MLP
 from numeric.mixture.arrays import like
 from numeric.mixture.coordinates import Coordinates
+from numeric.mixture.expectations import placed
 from numeric.mixture.operator import ROOT_2
 from numeric.samples import Samples
 
@@ -45,8 +47,12 @@ class SampleOperator:
         return self._products(lambda _, z: self._values(rows, z), rows.shape[0])
 
     def right_hand_side(self, layer: MLP | GLU, constant: Float64) -> Any:
-        """The same of a layer less a constant for every output."""
-        return self._products(lambda x, _: like(layer(x).astype(np.float64) - constant, self.template), layer.d_out)
+        """The same of a layer less a constant for every output; its weights may be anywhere."""
+        there, constants = placed(layer, self.template), like(constant, self.template)
+        W = there.projections[0][0]
+        return self._products(
+            lambda x, _: brought(double(there(brought(x, W))), self.template) - constants, layer.d_out
+        )
 
     def _values(self, rows: Any, z: Any) -> Any:
         """p(z), (points, n)."""
@@ -63,7 +69,8 @@ class SampleOperator:
         r = self.dim
         total = like(np.zeros((count, self.size)), self.template)
         for x in self.samples.chunks():
-            z = (like(x, self.template) - self._center) @ self._inward.T
+            x = like(x, self.template)
+            z = (x - self._center) @ self._inward.T
             f = values(x, z)
             total[:, 0] += self.xp.sum(f, axis=0)
             total[:, 1 : 1 + r] += f.T @ z

@@ -19,7 +19,7 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from numeric import moments
-from numeric.device.arrays import double, host, moved, namespace, on_device, place
+from numeric.device.arrays import brought, double, host, moved, namespace, on_device, place
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
 from numeric.mixture.coordinates import Coordinates
@@ -94,7 +94,7 @@ class Outputs:
 
     def form(self, o: int, factors: Float64, left: Float64, right: Float64) -> Float64:
         """leftᵀ diag(W_o factors) right."""
-        return self.forms(slice(o, o + 1), factors, left, right)[0]
+        return self.forms(slice(o, o + 1), factors, left, right)[0, ...]
 
     def forms(self, some: slice, factors: Any, left: Any, right: Any) -> Any:
         """leftᵀ diag(W_o factors) right for some outputs o, (outputs, r, r), in one product."""
@@ -113,13 +113,13 @@ def placed(layer: MLP | GLU, template: Any) -> MLP | GLU:
         return layer.cpu()
     if place(there) == place(template):
         return layer
-    pairs = [(_copied(V, template), _copied(a, template)) for V, a in layer.projections]
-    out = (_copied(layer.W_out, template), _copied(layer.b_out, template), layer.activation)
+    pairs = [(_brought(V, template), _brought(a, template)) for V, a in layer.projections]
+    out = (_brought(layer.W_out, template), _brought(layer.b_out, template), layer.activation)
     return MLP(*pairs[0], *out) if isinstance(layer, MLP) else GLU(*pairs[0], *pairs[1], *out)
 
 
-def _copied(array: Any, template: Any) -> Any:
-    return None if array is None else moved(host(array), template)
+def _brought(array: Any, template: Any) -> Any:
+    return None if array is None else brought(array, template)
 
 
 def right_hand_side(

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from numeric.activations import Activation
 from numeric.dense import DensePolynomial
+from numeric.device.arrays import moved, on_device, where
 from numeric.layers import GLU, MLP
 from numeric.mixture.inputs import GaussianMixture
 from numeric.samples import Samples
@@ -49,6 +50,9 @@ class Info:
 @dataclass(frozen=True, eq=False, repr=False)
 class SolvedPolynomial:
     """The polynomial p of a total degree that minimises E‖f(x) − p(x)‖² under a Gaussian mixture, or on data.
+
+    Where the layer's weights are on a device, so are p's coefficients, values and fractions of variance; `cpu()` has
+    all of it in NumPy.
 
     Attributes:
         layer: f, the layer that p approximates.
@@ -98,7 +102,10 @@ class SolvedPolynomial:
         return self.inputs.std
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
-        """p(x) for x of shape (…, d_in): shape (…, d_out), float64. NaN and infinities propagate."""
+        """p(x) for x of shape (…, d_in): shape (…, d_out), float64. NaN and infinities propagate.
+
+        Where the coefficients are on a device, x must be there, and so is the result.
+        """
         return self.polynomial(x)
 
     @property
@@ -134,7 +141,7 @@ class SolvedPolynomial:
 
         0/0 counts as 0: an output that does not vary is approximated perfectly.
         """
-        return self._unexplained.fvu
+        return moved(self._unexplained.fvu, self.polynomial.constant)
 
     @property
     def total_fvu(self) -> float:
@@ -149,13 +156,24 @@ class SolvedPolynomial:
         """
         from numeric.mixture.variance import by_degree
 
-        return by_degree(self)
+        return moved(by_degree(self), self.polynomial.constant)
 
     @cached_property
     def _unexplained(self):
         from numeric.mixture.variance import unexplained  # which needs polynomials to be defined
 
         return unexplained(self.layer, self.inputs, self.polynomial)
+
+    def cpu(self) -> "SolvedPolynomial":
+        """The same polynomial with all arrays in NumPy: itself, unless they are on a device. Kept once made."""
+        return self._on_cpu if on_device(self.polynomial.constant) else self
+
+    @cached_property
+    def _on_cpu(self) -> "SolvedPolynomial":
+        made = SolvedPolynomial(self.layer.cpu(), self.inputs, self.polynomial.cpu(), self.info)
+        if "_unexplained" in vars(self):
+            vars(made)["_unexplained"] = self._unexplained
+        return made
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a safetensors file, from which `numeric.load` makes the same again; see `numeric.files.save`."""
@@ -164,4 +182,5 @@ class SolvedPolynomial:
         files.save(self, path)
 
     def __repr__(self) -> str:
-        return f"SolvedPolynomial(degree={self.degree}, {self.d_in} → {self.d_out}, {self.activation.name})"
+        place = where(self.polynomial.constant)
+        return f"SolvedPolynomial(degree={self.degree}, {self.d_in} → {self.d_out}, {self.activation.name}{place})"

@@ -73,6 +73,36 @@ class Checkpoint:
         self._last = time.monotonic()
 
 
+class States:
+    """The files of one batch of outputs: its state, and on data that under the mixture which guides.
+
+    Args:
+        folder: where they are.
+        first: the number of the first output, all layers counted through.
+    """
+
+    def __init__(self, folder: Path, first: int) -> None:
+        self._first = first
+        self._state, self._guide = (folder / f"{name}-{first:06}.safetensors" for name in ("state", "guide"))
+
+    def state(self, problem: str) -> Checkpoint:
+        """For the solution itself."""
+        return Checkpoint(self._state, f"{problem}, from output {self._first}")
+
+    def guide(self, problem: str) -> Checkpoint:
+        """For where a solution on data begins."""
+        return Checkpoint(self._guide, f"{problem}, from output {self._first}")
+
+    def outputs(self) -> int:
+        """How many outputs the batch has, if it was begun before, or 0."""
+        return saved_outputs(self._state) or saved_outputs(self._guide)
+
+    def discard(self) -> None:
+        """Without these, the batch may become a smaller one."""
+        for path in (self._state, self._guide):
+            path.unlink(missing_ok=True)
+
+
 def digest(coordinates: Coordinates, right: Float64, start: Float64 | None, inputs: GaussianMixture | Samples) -> str:
     """Of everything that the iteration depends on."""
     parts = [coordinates.weights, coordinates.means, coordinates.covariances, right]

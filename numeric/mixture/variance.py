@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from numeric.convert import approximate
 from numeric.covariance import Covariance
-from numeric.dense import DensePolynomial
+from numeric.dense import DensePolynomial, zeros
+from numeric.device.arrays import contiguous, double, host, moved, namespace
+from numeric.device.projections import against_root
 from numeric.inputs import Gaussian
 from numeric.layers import GLU, MLP
 from numeric.mixture.expectations import Outputs, neurons
@@ -60,16 +62,17 @@ def unexplained(layer: MLP | GLU, inputs: GaussianMixture | Samples, p: DensePol
 
 
 def _on_data(layer: MLP | GLU, samples: Samples, p: DensePolynomial) -> Unexplained:
-    count, first = 0, layer(samples.mean[None]).astype(np.float64)
-    mean, squares, residual = (np.zeros(layer.d_out) for _ in range(3))
-    for x in samples.chunks():
-        f = layer(x).astype(np.float64)
-        residual += ((f - p(x)) ** 2).sum(axis=0)
+    first = double(layer(moved(samples.mean[None], p.constant)))
+    sums, count = zeros((3, layer.d_out), p.constant), 0
+    for rows in samples.chunks():
+        x = moved(rows, p.constant)
+        f = double(layer(x))
         # about some value near the mean, so that little cancels
-        mean += (f - first).sum(axis=0)
-        squares += ((f - first) ** 2).sum(axis=0)
-        count += len(x)
-    return Unexplained(residual / count, np.maximum(squares / count - (mean / count) ** 2, 0.0))
+        for row, values in enumerate(((f - p(x)) ** 2, f - first, (f - first) ** 2)):
+            sums[row, :] += namespace(f).sum(values, axis=0)
+        count += len(rows)
+    residual, mean, squares = host(sums) / count
+    return Unexplained(residual, np.maximum(squares - mean**2, 0.0))
 
 
 def _under_mixture(layer: MLP | GLU, mixture: GaussianMixture, p: DensePolynomial) -> Unexplained:
@@ -80,7 +83,7 @@ def _under_mixture(layer: MLP | GLU, mixture: GaussianMixture, p: DensePolynomia
     for k, number in enumerate(chosen.tolist()):
         component, weight = mixture.components[number], mixture.weights[number]
         own = explained(approximate(layer, component, max(p.degree, 2)))
-        means[k] = Outputs(layer).mean(neurons(layer, component).mean)
+        means[k] = host(Outputs(layer).mean(neurons(layer, component).mean))
         residual += weight * (own.residual + distance(layer, component, p))
         within += weight * own.total
     weights = mixture.weights[chosen]
@@ -101,23 +104,25 @@ def by_degree(p: SolvedPolynomial) -> Float64:
 
 def _distance(layer: MLP | GLU, component: Gaussian, p: DensePolynomial) -> Float64:
     """E (q − p)² under one component, q the layer's best quadratic there; p of degree ≤ 2."""
-    of, out = neurons(layer, component), Outputs(layer)
-    weights = [np.asarray(V, np.float64) for V, _ in layer.projections]
-    covariance, shift = component.covariance, component.mean - p.center
+    of, out, xp = neurons(layer, component), Outputs(layer), namespace(p.constant)
+    weights = [double(V) for V, _ in layer.projections]
+    covariance, shift = component.covariance, moved(component.mean - p.center, p.constant)
     mean = out.mean(of.mean)
     gradient = out.sums(of.along, weights[0]) + (out.sums(of.beside, weights[1]) if of.beside is not None else 0.0)
-    linear, distance = p.coefficient(1), np.empty(layer.d_out)
+    linear, distance = p.coefficient(1), []
     for o in range(layer.d_out):
-        Q = p.coefficient(2)[o] if p.degree == 2 else np.zeros((p.d_in, p.d_in))
+        Q = p.coefficient(2)[o, :, :] if p.degree == 2 else zeros((p.d_in, p.d_in), p.constant)
         half = 0.5 * out.form(o, of.curved, weights[0], weights[0])
         if of.crossed is not None:
             mixed = 0.5 * out.form(o, of.crossed, weights[0], weights[1])
             half += mixed + mixed.T
-        slope = covariance.against_root((gradient[o] - linear[o] - 2.0 * Q @ shift)[None])
+        slope = against_root(covariance, (gradient[o, :] - linear[o, :] - 2.0 * (Q @ shift))[None, :])
         # the mean of (x − m)ᵀ Q (x − m) is tr RᵀQR
-        level = p.constant[o] + linear[o] @ shift + shift @ Q @ shift + np.trace(_against_both(covariance, Q))
-        distance[o] = (mean[o] - level) ** 2 + (slope**2).sum() + 2.0 * (_against_both(covariance, half - Q) ** 2).sum()
-    return distance
+        level = p.constant[o] + linear[o, :] @ shift + shift @ (Q @ shift)
+        level = level + xp.linalg.trace(_against_both(covariance, Q))
+        rest = _against_both(covariance, half - Q)
+        distance.append((mean[o] - level) ** 2 + xp.sum(slope * slope) + 2.0 * xp.sum(rest * rest))
+    return host(xp.stack(distance))
 
 
 def _distance_of_tensors(layer: MLP | GLU, component: Gaussian, p: DensePolynomial) -> Float64:
@@ -126,7 +131,7 @@ def _distance_of_tensors(layer: MLP | GLU, component: Gaussian, p: DensePolynomi
     About the component's mean, with every axis of the tensors C_j turned to ξ, x = m + R ξ:
     H_j = Σ_l (j + 2l)!/(j! l! 2^l) C_{j+2l} with l pairs of axes contracted.
     """
-    q, about = approximate(layer, component, p.degree).about(component.mean), p.about(component.mean)
+    q, about = approximate(layer.cpu(), component, p.degree).about(component.mean), p.cpu().about(component.mean)
     tensors = [_turned(a - b, component.covariance) for a, b in zip(q.coefficients, about.coefficients)]
     total = np.zeros(p.d_out)
     for j in range(len(tensors)):
@@ -151,4 +156,4 @@ def _turned(tensor: Float64, covariance: Covariance) -> Float64:
 
 def _against_both(covariance: Covariance, matrix: Float64) -> Float64:
     """Rᵀ A R for a symmetric A, Σ = R Rᵀ."""
-    return covariance.against_root(np.ascontiguousarray(covariance.against_root(matrix).T))
+    return against_root(covariance, contiguous(against_root(covariance, matrix).T))

@@ -23,7 +23,7 @@ from numeric.demo_mnist import VARIABLE, mnist, train
 from numeric.device.arrays import free_bytes, host, place
 from numeric.mixture import conjugate_gradients
 from numeric.mixture.arrays import NoDevice, empty_on, like, on
-from numeric.mixture.expectations import right_hand_side
+from numeric.mixture.expectations import placed, right_hand_side
 from tests.benchmarks.timing import seconds
 
 ONE, MANY, SHARE = 1.0, 60.0, 0.70
@@ -72,6 +72,7 @@ def study(template: Any, options: argparse.Namespace) -> None:
     print(f"share of an iteration in the products that it needs, ≥ {SHARE:.0%} on a GPU:")
     for outputs in (1, 10) if isinstance(template, np.ndarray) else (1, 10, 128):
         share(solver, template, layers, outputs)
+    layers = [placed(layer, template) for layer in layers]  # and there their polynomials will be
     for chosen, limit in ((layers[-1:], ONE), (layers, MANY)):
         began = time.perf_counter()
         found = solver.solve(chosen)

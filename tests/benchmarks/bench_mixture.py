@@ -82,7 +82,7 @@ def stochastic(
     """Seconds and total FVU of Adam on fresh samples, from zero; the excess over the best is computed exactly."""
     operator, rng = solver._operator, np.random.default_rng(0)
     coordinates, d = solver._coordinates, solver._coordinates.dim
-    rows = solver._rows(nm.approximate(layer, solver.inputs.moment_matched()), layer.d_out)
+    rows = solver._rows(nm.approximate(layer, solver.inputs.moment_matched()), slice(0, layer.d_out))
     first, second = np.zeros_like(rows), np.zeros_like(rows)
     right = right_hand_side(layer, solver.inputs, coordinates)
     times, values, spent, step = [], [], 0.0, 0

@@ -21,6 +21,7 @@ import pytest
 from numeric import solver as solving
 from tests.gpu.libraries import LIBRARIES, Library, missing, no_gpu
 from tests.oracle.cases import CASES
+from tests.numeric.test_solver_device import named
 
 _why_not, _missing = cache(no_gpu), cache(missing)
 
@@ -88,5 +89,5 @@ def to(library: Library) -> Callable[[np.ndarray], Any]:
 def template(library: Library, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty array of the library, which the solver's device "cuda" then is."""
     made = library.put(np.zeros(0))
-    monkeypatch.setattr(solving, "empty_on", lambda name: np.zeros(0) if name == "cpu" else made)
+    monkeypatch.setattr(solving, "empty_on", named(made))
     return made

@@ -15,11 +15,11 @@ import numeric as nm
 from numeric import cuda as kernels
 from numeric import variance
 from numeric.device import pairs
-from numeric.device.arrays import host, on_device
+from numeric.device.arrays import brought, host, on_device
 from numeric.generated import PARAMETERS
 from numeric.layers import Layer
 from numeric.mixture.arrays import empty_on
-from tests.gpu.libraries import Library, fill
+from tests.gpu.libraries import LIBRARIES, Library, fill, missing
 from tests.numeric import test_device as devices
 from tests.numeric import test_solver_device as solvers
 from tests.numeric.mixture_problems import glu, mixture, mlp
@@ -136,6 +136,9 @@ def test_single_precision_goes_in_and_out(library: Library) -> None:
     assert str(half.dtype).endswith("float16")
 
 
+test_moments_are_where_the_arrays_are = devices.test_moments_are_where_the_arrays_are
+
+
 def test_bad_input(library: Library) -> None:
     mean, std = library.put(np.zeros(3)), library.put(np.array([1.0, -1.0, np.nan]))
     with pytest.raises(ValueError, match="std has 2 bad of 3 entries"):
@@ -158,6 +161,9 @@ test_the_covariance_is_moved_once_and_forgotten = devices.test_the_covariance_is
 test_noise_counts_as_none = devices.test_the_noise_of_cancelled_rows_counts_as_none
 test_weights_of_any_size = devices.test_weights_of_any_size
 test_pairs_that_are_integrated = devices.test_several_blocks_and_pairs_that_are_integrated
+test_coefficients = devices.test_coefficients_are_made_where_the_weights_are
+test_dense_polynomials = devices.test_dense_polynomials_live_on_a_device
+test_inputs_are_copied = devices.test_inputs_on_a_device_are_copied
 test_too_little_memory_is_said = devices.test_too_little_memory_is_said_and_changes_nothing
 test_memory_that_runs_out_on_the_way = devices.test_memory_that_runs_out_on_the_way_is_said_in_the_same_words
 test_weights_in_different_places = devices.test_weights_in_different_places
@@ -212,7 +218,7 @@ test_few_outputs_together = solvers.test_few_outputs_together
 
 @pytest.mark.parametrize("block", [128, 4])
 def test_the_solver_where_it_finds_a_gpu_itself(library: Library, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Energies of layers that are anywhere; polynomials are NumPy's."""
+    """Energies of layers that are anywhere; polynomials are where the layers are."""
     monkeypatch.setattr(solvers.solving, "_BLOCK", block)
     assert on_device(empty_on("cuda"))
     inputs, layers = mixture(1, 3, 48), [mlp(2, 48, "relu", 90, 10), glu(3, 48, "gelu", 70, 5)]
@@ -221,12 +227,36 @@ def test_the_solver_where_it_finds_a_gpu_itself(library: Library, block: int, mo
         for layer in layers
     ]
     expected = solvers.solver(inputs, "cpu", tol=1e-14).solve(layers)
-    for given in (layers, there):
-        for device in ("cpu", "cuda"):
+    x = inputs.sample(7, 0)
+    for given, at in ((layers, x), (there, library.put(x))):
+        for device in ("cpu", "cuda", library.put(np.zeros(1))):
             for p, q in zip(solvers.solver(inputs, device, tol=1e-14).solve(given), expected):
-                solvers.assert_same(p, q)
-                assert isinstance(p.quadratic, np.ndarray)
-                np.testing.assert_allclose(p.fvu, q.fvu, rtol=1e-9)
+                assert type(p.quadratic) is type(p(at)) is type(at)
+                solvers.assert_same(p.cpu(), q)
+                np.testing.assert_allclose(host(p.fvu), q.fvu, rtol=1e-9)
+                np.testing.assert_allclose(host(p(at)), q(x), rtol=1e-6, atol=1e-6)
+    for p, q in zip(solvers.solver(inputs, "cuda").solve(there, start=expected), expected):
+        assert p.info.iterations < q.info.iterations / 2
+
+
+def test_approximate_solves_on_the_gpu(library: Library) -> None:
+    inputs, layer = mixture(1, 3, 48), mlp(2, 48, "relu", 90, 10)
+    there = nm.MLP(*(None if part is None else library.put(part) for part in parts_in_order(layer)), "relu")
+    p = nm.approximate(there, inputs)
+    assert on_device(p.constant)
+    solvers.assert_same(p.cpu(), nm.approximate(layer, inputs), 1e-7)
+
+
+def test_libraries_share_the_memory_of_a_gpu(library: Library) -> None:
+    for name, kind in LIBRARIES.items():
+        if name == library.name or missing(name):
+            continue
+        array, other = library.put(np.arange(5.0)), kind().put(np.zeros(1))
+        lent = brought(array, other)
+        assert type(lent) is type(other)
+        array[0] = 7.0
+        library.wait()
+        np.testing.assert_array_equal(host(lent), [7.0, 1.0, 2.0, 3.0, 4.0])
 
 
 def parts_in_order(layer: Any) -> list[Any]:

@@ -218,10 +218,7 @@ def test_cpu_gives_the_ordinary_polynomial(to: Callable, kind: type[Layer], tmp_
     assert q.cpu() is made
     assert type(made) is type(p)
     assert isinstance(made.W_out, np.ndarray)
-    for name in ("constant", "linear", "quadratic"):
-        np.testing.assert_array_equal(getattr(q, name), getattr(made, name))
-        np.testing.assert_allclose(getattr(q, name), getattr(p, name), rtol=1e-11, atol=1e-13)
-    np.testing.assert_allclose(q.about(inputs.mean).linear, p.about(inputs.mean).linear, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(made.linear, p.linear, rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(nm.svd(q).values, nm.svd(p).values, rtol=1e-11)
     np.testing.assert_allclose(nm.spectrum(q, 0).values, nm.spectrum(p, 0).values, rtol=1e-9, atol=1e-13)
     path = tmp_path / "polynomial"
@@ -230,6 +227,128 @@ def test_cpu_gives_the_ordinary_polynomial(to: Callable, kind: type[Layer], tmp_
     np.testing.assert_array_equal(loaded.hermite, made.hermite)
     moved.save(path)
     assert isinstance(nm.load(path), kind)
+
+
+@pytest.mark.parametrize(("kind", "missing"), [(nm.MLP, ()), (nm.MLP, (1, 3)), (nm.GLU, ()), (nm.GLU, (3, 4, 5))])
+def test_coefficients_are_made_where_the_weights_are(to: Callable, kind: type[Layer], missing: tuple[int, ...]) -> None:
+    inputs = gaussian("full")
+    layer, moved = both(kind, without(parts_of(kind, np.float32), *missing), to, "gelu")
+    for degree in (0, 1, 3):
+        p, q = nm.approximate(layer, inputs, degree), nm.approximate(moved, inputs, degree)
+        for k in range(5):
+            same(q.coefficient(k), p.coefficient(k), 1e-11, q.hermite)
+        for name in ("constant", "linear", "quadratic"):
+            same(getattr(q, name), getattr(p, name), 1e-11, q.hermite)
+        x = inputs.sample(6, 0).reshape(2, 3, D)
+        assert_dense_equal(p.about(inputs.mean), q.about(to(inputs.mean)), x, to)
+    with pytest.raises(nm.CoefficientsTooLarge, match="allowed by max_bytes"):
+        q.coefficient(2, max_bytes=100)
+
+
+def assert_dense_equal(p: nm.DensePolynomial, q: nm.DensePolynomial, x: np.ndarray, to: Callable) -> None:
+    """q, on the device, is p in all that both have."""
+    like = q.coefficient(0)
+    assert (q.degree, q.d_in, q.d_out) == (p.degree, p.d_in, p.d_out)
+    for k in range(p.degree + 2):
+        same(q.coefficient(k), p.coefficient(k), 1e-11, like)
+    same(q(to(x)), p(x), 1e-11, like)
+    same(q(to(x.astype(np.float32))), p(x.astype(np.float32)), 1e-11, like)
+    other = q.about(x[0, 0])
+    for k in range(p.degree + 2):
+        same(other.coefficient(k), p.about(x[0, 0]).coefficient(k), 1e-11, like)
+    assert type(q.cpu().constant) is np.ndarray
+    assert q.cpu().cpu() is not q
+    assert repr(q).startswith(repr(p)[:-1] + ", on ")
+
+
+def test_dense_polynomials_live_on_a_device(to: Callable, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    tensors = [rng.standard_normal((2, *(3,) * k)) for k in range(4)]
+    p, q = nm.DensePolynomial(np.ones(3), tensors), nm.DensePolynomial(to(np.ones(3)), list(map(to, tensors)))
+    x = rng.standard_normal((1, 4, 3))
+    assert_dense_equal(p, q, x, to)
+    wrong = nm.DensePolynomial(np.ones(3), [1.001 * t for t in tensors])
+    with pytest.raises(AssertionError):
+        assert_dense_equal(wrong, q, x, to)
+    with pytest.raises(ValueError, match="x: expected an array where the weights are"):
+        q(x)
+    q.save(tmp_path / "p")
+    loaded: Any = nm.load(tmp_path / "p")
+    np.testing.assert_array_equal(loaded.coefficient(3), p.coefficient(3))
+    with pytest.raises(ValueError, match="expected all arrays in one library and on one device"):
+        nm.DensePolynomial(np.ones(3), [tensors[0], to(tensors[1])])
+    not_finite = tensors[1].copy()
+    not_finite[0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"coefficients\[1\]"):
+        nm.DensePolynomial(np.ones(3), [to(tensors[0]), to(not_finite)])
+
+
+def test_inputs_on_a_device_are_copied(to: Callable) -> None:
+    """A Gaussian is NumPy's, wherever its mean and covariance come from."""
+    inputs, rng = gaussian("full"), np.random.default_rng(4)
+    X = rng.standard_normal((40, D))
+    for found, expected in (
+        (nm.Gaussian(to(inputs.mean), to(inputs.cov)), inputs),
+        (nm.Gaussian.from_samples(to(X)), nm.Gaussian.from_samples(X)),
+        (nm.Gaussian.from_factor(to(inputs.mean), to(X.T)), nm.Gaussian.from_factor(inputs.mean, X.T)),
+    ):
+        np.testing.assert_array_equal(found.cov, expected.cov)
+        np.testing.assert_array_equal(found.mean, expected.mean)
+    labels = np.arange(40) % 2
+    for found, expected in (
+        (nm.GaussianMixture.from_samples(to(X), labels), nm.GaussianMixture.from_samples(X, labels)),
+        (
+            nm.GaussianMixture(to(np.ones(1)), to(X[:1]), to(X[1:2] ** 2), "diag"),
+            nm.GaussianMixture([1], X[:1], X[1:2] ** 2, "diag"),
+        ),
+    ):
+        np.testing.assert_array_equal(found.cov, expected.cov)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_moments_are_where_the_arrays_are(to: Callable, dtype: type) -> None:
+    rng = np.random.default_rng(5)
+    mean, factor = rng.standard_normal((4, 3)).astype(dtype), rng.standard_normal((4, 3, 3))
+    cov = (factor @ factor.transpose(0, 2, 1)).astype(dtype)
+    cov = 0.5 * (cov + cov.transpose(0, 2, 1))
+    y, std, rho = rng.standard_normal((2, 5)).astype(dtype), np.ones(5, dtype), np.linspace(-1, 1, 5).astype(dtype)
+    for function, given in (
+        (lambda *arrays: nm.gaussian_covariance("relu", *arrays), (y[0], std, y[1], 0 * std, rho)),
+        (lambda *arrays: nm.gaussian_covariance("silu", *arrays), (y[0], std, y[1], std, rho)),
+        (lambda *arrays: nm.gaussian_moment(*arrays, (2, 1, 0)), (mean, cov)),
+        (lambda *arrays: nm.gaussian_moments(*arrays, (2, 1, 1)), (mean, cov)),
+        (nm.hermite_master_coefficients, (mean, cov, 0.5 * mean)),
+        (nm.master_coefficients, (mean[:, 0], 99 * cov[:, 0, 0] + 99, mean, cov, cov[:, 0])),
+        (lambda *arrays: nm.hermite_coefficient_gradients("gelu", *arrays)[1], (y, std)),
+        (lambda *arrays: nm.expected_derivative_gradients("gelu", *arrays)[0], (y, std)),
+    ):
+        there = [to(array) for array in given]
+        found, known = function(*there), function(*given)
+        same(found, known, 1e-5 if dtype == np.float32 else 1e-12, there[0])
+        assert arrays.host(found).dtype == dtype
+        # a number or a NumPy array joins the others
+        same(function(*there[:-1], given[-1]), known, 1e-5 if dtype == np.float32 else 1e-12, there[0])
+    with pytest.raises(ValueError, match="rho has 1 bad of 1 entries"):
+        nm.gaussian_covariance("relu", to(y[0]), 1.0, 0.0, 1.0, 1.5)
+    with pytest.raises(ValueError, match="expected a covariance, symmetric"):
+        nm.gaussian_moment(to(mean), to(-cov), (1, 1, 1))
+
+
+@pytest.mark.torch
+def test_arrays_are_lent_to_another_library_on_the_same_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By DLPack, without a copy; here on the CPU, which is taken for a GPU."""
+    torch = pytest.importorskip("torch")
+    array, other = torch.arange(3.0), strict.zeros(0)
+    monkeypatch.setattr(arrays, "_on_cpu", lambda _: False)
+    assert arrays.brought(array, torch.zeros(0)) is array
+    assert type(arrays.brought(array, other)) is type(other)  # by way of the CPU
+    monkeypatch.setattr(arrays, "_gpu", lambda _: 0)
+    monkeypatch.setattr(arrays, "numpy_of", None)
+    lent = arrays.brought(array, other)
+    assert type(lent) is type(other)
+    array[0] = 7.0
+    assert float(lent[0]) == 7.0
+    assert arrays.brought(array.to(torch.bfloat16), other).dtype == strict.float32
 
 
 def test_a_variance_that_is_known_goes_along(to: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

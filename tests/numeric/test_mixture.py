@@ -19,6 +19,7 @@ import numeric as nm
 from numeric import solver as solving
 from numeric.dense import DensePolynomial
 from numeric.layers import GLU, MLP
+from numeric.mixture import conjugate_gradients
 from numeric.mixture.explicit import explicit_least_squares
 from numeric.mixture.inputs import GaussianMixture
 from numeric.mixture.operator import MomentOperator
@@ -478,10 +479,8 @@ def test_components_of_low_rank(seeds: range) -> None:
 
 def test_what_to_do_where_more_iterations_do_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, layer = mixture(10, 3, 12), mlp(11, 12)
-    step, calls = solving.conjugate_gradients.step, []
-    monkeypatch.setattr(
-        solving.conjugate_gradients, "step", lambda *args: not calls[4:] and (calls.append(1) or step(*args))
-    )
+    step, calls = conjugate_gradients.step, []
+    monkeypatch.setattr(conjugate_gradients, "step", lambda *args: not calls[4:] and (calls.append(1) or step(*args)))
     with pytest.warns(AccuracyWarning, match=r'^5 iterations leave .*; rounding .* method="direct" may.* noise_floor$'):
         p = Solver(inputs).solve(layer)
     assert not p.info.converged

@@ -164,11 +164,16 @@ def test_other_data_are_another_problem() -> None:
     assert digest(coordinates, right, None, nm.Samples(X + 1e-9)) not in known
 
 
-def test_the_state_of_a_part_of_the_layers_is_refused(tmp_path: Path) -> None:
+def test_the_state_of_the_first_layers_serves_more(tmp_path: Path) -> None:
     mixture, layer = problem()
-    nm.Solver(mixture, method="iterative").solve(layer, out=tmp_path)
+    first = nm.Solver(mixture, method="iterative").solve(layer, out=tmp_path)
+    found = nm.Solver(mixture, method="iterative").solve([layer, layer], out=tmp_path)
+    for p in found:
+        np.testing.assert_array_equal(p.quadratic, first.quadratic)
+    assert sorted(os.listdir(tmp_path)) == ["state-000000.safetensors", "state-000003.safetensors"]
+    other = nm.MLP(layer.W_in, None, layer.W_out, activation="relu")
     with pytest.raises(ValueError, match="another problem"):
-        nm.Solver(mixture, method="iterative").solve([layer, layer], out=tmp_path)
+        nm.Solver(mixture, method="iterative").solve([layer, other], out=tmp_path)
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

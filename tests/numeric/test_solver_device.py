@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +14,9 @@ import pytest
 import numeric as nm
 from numeric import solver as solving
 from numeric.dense import DensePolynomial
+from numeric.device.arrays import host
 from numeric.layers import GLU, MLP
-from numeric.mixture import arrays, conjugate_gradients
+from numeric.mixture import arrays, batches, conjugate_gradients, iteration
 from numeric.mixture import operator as operating
 from numeric.mixture.coordinates import Coordinates
 from numeric.mixture.expectations import placed, right_hand_side
@@ -42,18 +43,23 @@ TEMPLATES = {
 }
 
 
+def named(made: Any) -> Callable[[Any], Any]:
+    """`empty_on`, for which the device of an array is called "cuda"."""
+    return lambda name: made if isinstance(name, str) and name == "cuda" else arrays.empty_on(name)
+
+
 @pytest.fixture(params=[*list(TEMPLATES)[:-1], pytest.param("torch", marks=pytest.mark.torch)])
 def template(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An array of some library, which the solver's device "cuda" stands for."""
     made = TEMPLATES[request.param]()
-    monkeypatch.setattr(solving, "empty_on", lambda name: np.zeros(0) if name == "cpu" else made)
+    monkeypatch.setattr(solving, "empty_on", named(made))
     return made
 
 
 @pytest.fixture
 def on_strict(monkeypatch: pytest.MonkeyPatch) -> Any:
     made = strict_template("device1")
-    monkeypatch.setattr(solving, "empty_on", lambda name: np.zeros(0) if name == "cpu" else made)
+    monkeypatch.setattr(solving, "empty_on", named(made))
     return made
 
 
@@ -83,7 +89,7 @@ def test_right_hand_sides(template: Any, degree: int) -> None:
         found = right_hand_side(layer, inputs, coordinates, degree, template)
         assert type(found) is type(template)
         expected = right_hand_side(layer, inputs, coordinates, degree)
-        np.testing.assert_allclose(solving.host(found), expected, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(host(found), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("together", [1, 10**3, 10**9])
@@ -94,10 +100,10 @@ def test_products_of_several_outputs_together(template: Any, together: int, monk
     coordinates = Coordinates.of(inputs)
     parts = (coordinates.weights, coordinates.means, coordinates.covariances)
     rows = np.concatenate([right_hand_side(layer, inputs, coordinates) for layer in layers])
-    there = np.concatenate([solving.host(right_hand_side(layer, inputs, coordinates, 2, template)) for layer in layers])
+    there = np.concatenate([host(right_hand_side(layer, inputs, coordinates, 2, template)) for layer in layers])
     np.testing.assert_allclose(there, rows, rtol=1e-12, atol=1e-12)
     applied = MomentOperator(*(arrays.like(part, template) for part in parts))(arrays.like(rows.copy(), template))
-    np.testing.assert_allclose(solving.host(applied), MomentOperator(*parts)(rows), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(host(applied), MomentOperator(*parts)(rows), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.usefixtures("template")
@@ -105,7 +111,7 @@ def test_the_same_polynomials_in_as_many_iterations(monkeypatch: pytest.MonkeyPa
     inputs, layers = problem()
     expected = solver(inputs, "cpu", tol=1e-14).solve(layers)
     late = solver(inputs, tol=1e-14).solve(layers)
-    monkeypatch.setattr(solving, "_LOOK", 1)
+    monkeypatch.setattr(iteration, "_LOOK", 1)
     found = solver(inputs, tol=1e-14).solve(layers)
     for p, q, r in zip(found, expected, late):
         assert_same(p, q)
@@ -277,11 +283,11 @@ def test_few_outputs_together(monkeypatch: pytest.MonkeyPatch) -> None:
     # the mixture's own arrays, and two outputs
     most = 16 * 3 * 144 + 2.5 * 16 * 8 * size
     monkeypatch.setattr(solving, "free_bytes", lambda _: int(most / solving._SHARE))
-    run, counts = nm.Solver._run, []
+    run, counts = iteration.Iteration.__call__, []
     monkeypatch.setattr(
-        nm.Solver,
-        "_run",
-        lambda self, operator, right, *rest: counts.append(len(right)) or run(self, operator, right, *rest),
+        iteration.Iteration,
+        "__call__",
+        lambda self, operator, right, *rest: counts.append(right.shape[0]) or run(self, operator, right, *rest),
     )
     for p, q in zip(solver(inputs, tol=1e-14).solve(layers), expected):
         assert_same(p, q)
@@ -290,10 +296,10 @@ def test_few_outputs_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_more_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, layers = problem(8)
-    assert nm.Solver(inputs)._together(73) == 128
+    assert nm.Solver(inputs)._together() == 128
     for block, expected in ((2, 4), (5, 5)):  # 4 = d/2
         monkeypatch.setattr(solving, "_BLOCK", block)
-        assert solver(inputs, "cpu")._together(73) == expected
+        assert solver(inputs, "cpu")._together() == expected
     for p, q in zip(solver(inputs, "cpu").solve(layers), layers):
         assert p.info.converged
         assert p.layer is q
@@ -365,8 +371,10 @@ def test_an_error_carries_what_is_solved(error: BaseException, monkeypatch: pyte
     inputs, layers = problem(8)
     expected = solver(inputs).solve(layers[0])
     monkeypatch.setattr(solving, "_BLOCK", 4)  # 3 + 1, of 3 + 2 + 4
-    run, calls = nm.Solver._converge, []
-    monkeypatch.setattr(nm.Solver, "_converge", lambda *args: calls.append(1) or run(*args, *failing(calls, 2, error)))
+    run, calls = iteration.Iteration._converge, []
+    monkeypatch.setattr(
+        iteration.Iteration, "_converge", lambda *args: calls.append(1) or run(*args, *failing(calls, 2, error))
+    )
     with pytest.raises(type(error)) as caught:
         solver(inputs).solve(layers)
     first, *others = caught.value.solved  # type: ignore[attr-defined]
@@ -438,15 +446,128 @@ def test_weights_may_be_anywhere(on_strict: Any) -> None:
         for device in ("cpu", "cuda"):
             for given in (there, moved(layer, "device2")):
                 p = solver(inputs, device, tol=1e-14).solve(given)
-                assert_same(p, expected)
-                assert isinstance(p.layer.projections[0][0], np.ndarray)
+                assert p.layer is given
+                assert_same(p.cpu(), expected)
         X = inputs.sample(60, 0)
         np.testing.assert_allclose(
-            nm.Solver(nm.Samples(X), 1, device="cuda").solve(there)(X),
+            nm.Solver(nm.Samples(X), 1, device="cuda").solve(there).cpu()(X),
             nm.Solver(nm.Samples(X), 1).solve(layer)(X),
             rtol=1e-9,
         )
         assert nm.Solver(mixture(1, 2, 12), 3).solve(there).info.converged
+
+
+def assert_there(found: Any, expected: np.ndarray, there: Any, tolerance: float = 1e-9) -> None:
+    """An array of the library and on the device of another, with these values."""
+    assert type(found) is type(there)
+    assert found.device == there.device
+    np.testing.assert_allclose(host(found), expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+@pytest.mark.usefixtures("on_strict")
+def test_polynomials_are_where_the_weights_are(degree: int, device: str, tmp_path: Path) -> None:
+    inputs = mixture(1, 3, 5)
+    X = inputs.sample(40, 0)
+    for layer in (mlp(2, 5, "relu", 9, 3), glu(3, 5, "silu", 9, 2)):
+        given = moved(layer, "device2")
+        there = given.projections[0][0]
+        expected = nm.Solver(inputs, degree, tol=1e-14).solve(layer)
+        p = nm.Solver(inputs, degree, device=device, tol=1e-14).solve(given)
+        for k in range(4):
+            assert_there(p.coefficient(k), expected.coefficient(k), there)
+        with pytest.raises(AssertionError):
+            assert_there(p.constant, 1.001 * expected.constant, there)
+        with pytest.raises(AssertionError):
+            assert_there(p.constant, expected.constant, strict.zeros(0))
+        assert_there(p(arrays.like(X, there)), expected(X), there)
+        assert_there(p.fvu, expected.fvu, there)
+        assert_there(p.variance_by_degree, expected.variance_by_degree, there) if degree else None
+        assert p.total_fvu == pytest.approx(expected.total_fvu, rel=1e-9)
+        assert repr(p) == f"{repr(expected)[:-1]}, on {there.device})"
+        assert isinstance(p.cpu().constant, np.ndarray)
+        assert p.cpu() is p.cpu().cpu()
+        assert p.cpu().total_fvu == p.total_fvu
+        p.save(tmp_path / "p")
+        loaded: Any = nm.load(tmp_path / "p")
+        np.testing.assert_array_equal(loaded.constant, p.cpu().constant)
+        with pytest.raises(ValueError, match="x: expected an array where the weights are"):
+            p(X)
+
+
+@pytest.mark.usefixtures("on_strict")
+def test_starts_on_a_device() -> None:
+    inputs, layers = problem()
+    given = moved(layers[0], "device2")
+    p = solver(inputs).solve(given)
+    for start in (p, p.cpu()):
+        again = solver(inputs).solve([given, layers[0]], start=[start, start])
+        assert all(q.info.iterations < p.info.iterations / 2 for q in again)
+        assert [type(q.constant) for q in again] == [Array, np.ndarray]
+
+
+def test_on_data_where_the_weights_are(on_strict: Any) -> None:
+    inputs, layers = problem(5)
+    X = inputs.sample(300, 0)
+    for layer in layers:
+        p = solver(nm.Samples(X), tol=1e-14).solve(moved(layer))
+        q = solver(nm.Samples(X), "cpu", tol=1e-14).solve(layer)
+        assert_there(p(arrays.like(X, on_strict)), q(X), on_strict, 1e-6)
+        assert_there(p.fvu, q.fvu, on_strict, 1e-6)
+
+
+def test_approximate_solves_where_the_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, layers = problem()
+    seen, real = [], MomentOperator.__call__
+    monkeypatch.setattr(MomentOperator, "__call__", lambda self, rows: seen.append(type(rows)) or real(self, rows))
+    monkeypatch.setattr("numeric.mixture.direct.DIRECT", 0)
+    monkeypatch.setattr(solving, "DIRECT", 0)
+    for layer in layers:
+        for given, kind in ((layer, np.ndarray), (moved(layer), Array)):
+            seen.clear()
+            p = nm.approximate(given, inputs)
+            assert set(seen) == {kind}
+            assert type(p.constant) is kind
+
+
+def test_the_device_of_an_array() -> None:
+    inputs, layers = problem()
+    made = solver(inputs, strict_template("device2"))
+    assert str(made._operator.scaled.device) == str(strict.Device("device2"))
+    assert_same(made.solve(layers[0]), solver(inputs, "cpu").solve(layers[0]), 1e-7)
+
+
+@pytest.mark.parametrize("together", [1, 2, 5])
+def test_layers_in_pieces(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, layers = problem(8)
+    expected = solver(inputs, "cpu", tol=1e-14).solve(layers)
+    monkeypatch.setattr(nm.Solver, "_together", lambda _: together)
+    for p, q, layer in zip(solver(inputs, "cpu", tol=1e-14).solve(layers), expected, layers):
+        assert_same(p, q)
+        assert p.layer is layer
+        assert p.info.energy_error.shape == (layer.d_out,)
+
+
+@pytest.mark.parametrize("kind", range(3))
+def test_some_outputs_of_a_layer(kind: int) -> None:
+    inputs, layers = problem(5)
+    x, layer = inputs.sample(9, 0), layers[kind]
+    assert batches.of_outputs(layer, slice(0, layer.d_out)) is layer
+    for rows in (slice(0, 1), slice(1, 2), slice(1, layer.d_out)):
+        np.testing.assert_allclose(batches.of_outputs(layer, rows)(x), layer(x)[:, rows], rtol=1e-13)
+
+
+def test_pieces_cover_everything_once() -> None:
+    counts = [3, 1, 4]
+    for together in range(1, 10):
+        found = [
+            (piece.number, o)
+            for first in range(0, 8, together)
+            for piece in batches.pieces(counts, first, first + together)
+            for o in range(piece.rows.start, piece.rows.stop)
+        ]
+        assert found == [(number, o) for number, count in enumerate(counts) for o in range(count)]
 
 
 # Without a GPU
@@ -505,7 +626,7 @@ def test_what_is_missing(modules: dict[str, Any], said: str, monkeypatch: pytest
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(arrays.empty_on("cpu"), np.ndarray)
     for name in ("gpu", "cuda:", "cuda:x", "cuda:-1", "CUDA", "", None, 0):
-        with pytest.raises(ValueError, match='device: expected "cpu", "cuda" or "cuda:1", got'):
+        with pytest.raises(ValueError, match='device: expected "cpu", "cuda" or "cuda:1", or an array, got'):
             arrays.empty_on(name)  # type: ignore[arg-type]
     without(monkeypatch, torch=fake_torch("13.0", True, 2))
     assert arrays.empty_on("cuda") == ((0,), {"dtype": "float64", "device": "cuda:0"})

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import numeric as nm
 import numeric.cuda as nc
+from numeric import bivariate, isserlis
 from numeric.cuda import kernels
 from numeric.generated import PARAMETERS
 from numeric.generated.covariance import COMPILED
@@ -205,6 +206,71 @@ def test_an_activation_of_ones_own() -> None:
     np.testing.assert_allclose(nc.evaluate("hermite", own, mean, std, 4), want, rtol=1e-12, atol=1e-14)
     single = nc.evaluate("hermite", own, mean.astype(np.float32), std.astype(np.float32), 4)
     np.testing.assert_allclose(single, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_covariances_that_no_formula_is_good_enough_for(dtype: type) -> None:
+    """And those of pairs that do not vary: by the CPU, as all of them would be there."""
+    rng = np.random.default_rng(8)
+    mean_1, mean_2, rho = rng.uniform(-1, 1, (3, 9)).astype(dtype)
+    std_1, std_2 = np.exp(rng.standard_normal((2, 9))).astype(dtype)
+    std_1[:2], std_2[2], mean_1[3], rho[4] = 0.0, 0.0, -30.0, 1.0
+    given, doubtful = [mean_1, std_1, mean_2, std_2, rho], []
+
+    def doubted(*arguments: NDArray) -> tuple[NDArray, NDArray]:
+        value, doubt = nc.gaussian_covariance(*arguments)
+        doubt[6:] = np.inf
+        doubtful.append(value[6:].copy())
+        value[6:] = np.nan
+        return value, doubt
+
+    for name in ("relu", "elu", "erf"):
+        act = nm.activation(name)
+        found = bivariate.by_kernel(act, given, doubted)
+        want = nm.gaussian_covariance(act, *(array.astype(np.float64) for array in given))
+        size = np.abs(want).max()
+        assert found.dtype == dtype
+        assert (np.abs(found - want) <= (1e-5 if dtype == np.float32 else 1e-12) * size).all()
+    assert all(np.isfinite(value).all() for value in doubtful)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_moments_of_the_public_functions(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leading axes broadcast; what has no kernel, and what is wrong, goes to the CPU."""
+    rng, calls = np.random.default_rng(9), []
+    mean = rng.standard_normal((2, 1, 3)).astype(dtype)
+    factor = rng.standard_normal((5, 3, 3))
+    cov = (factor @ factor.transpose(0, 2, 1)).astype(dtype)
+    cov = 0.5 * (cov + cov.transpose(0, 2, 1))
+    for name in ("gaussian_moment", "hermite_master_coefficients"):
+        real = getattr(nc, name)
+        monkeypatch.setattr(nc, name, lambda *given, real=real: calls.append(1) or real(*given))
+    monkeypatch.setattr(isserlis, "on_cuda", lambda _: True)
+    tolerance = 1e-4 if dtype == np.float32 else 1e-12
+    for powers, count in (((2, 0, 1), 1), ((0, 0, 0), 0), ((4, 4, 1), 0)):
+        calls.clear()
+        found = isserlis._moment_on_device([mean, cov], powers)
+        assert (found.dtype, found.shape, len(calls)) == (dtype, (2, 5), count)
+        want = nm.gaussian_moment(mean.astype(float), cov.astype(float), powers)
+        np.testing.assert_allclose(found, want, rtol=tolerance, atol=tolerance * np.abs(want).max())
+    calls.clear()
+    given = [mean, cov, mean[0]]
+    found = isserlis._hermite_master_on_device(given)
+    want = nm.hermite_master_coefficients(*(array.astype(float) for array in given))
+    assert (found.dtype, found.shape, len(calls)) == (dtype, (2, 5, 4), 1)
+    np.testing.assert_allclose(found, want, rtol=tolerance, atol=tolerance * np.abs(want).max())
+    for wrong, message in (
+        ([mean, -cov], "expected a covariance"),
+        ([mean, cov[:, :2, :2]], "cov: expected shape"),
+        ([mean[..., :0], cov], "mean: expected shape"),
+        ([np.repeat(mean, 4, axis=1), cov], "do not broadcast"),
+        ([mean * np.nan, cov], "mean"),
+        ([mean, cov + np.eye(3, k=1, dtype=dtype)], "symmetric"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            isserlis._moment_on_device(wrong, (1, 1, 1))
+    with pytest.raises(ValueError, match="powers: expected 3 integers"):
+        isserlis._moment_on_device([mean, cov], (1, 1))
 
 
 def test_bad_input() -> None:
