@@ -20,8 +20,8 @@ import pytest
 
 from numeric import solver as solving
 from tests.gpu.libraries import LIBRARIES, Library, missing, no_gpu
-from tests.oracle.cases import CASES
 from tests.numeric.test_solver_device import named
+from tests.oracle.cases import CASES
 
 _why_not, _missing = cache(no_gpu), cache(missing)
 
