@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Two installations into one environment must not run at once.
 .NOTPARALLEL:
 
-.PHONY: demo test test-all test-gpu bench-gpu check-gpu lint codegen check tables accuracy bench bench-peers mutants book constraints clean
+.PHONY: demo test test-all test-torch test-gpu bench-gpu check-gpu lint codegen check tables accuracy bench bench-peers mutants book constraints clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m numeric.demo
@@ -20,16 +20,28 @@ demo: $(VENV)/.demo
 SIMULATED := NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest tests/simulator
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ELSEWHERE) $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not torch" $(PARALLEL) $(ELSEWHERE) $(ARGS)
 	$(SIMULATED) -m "not slow" -n auto
+
+# What needs PyTorch, whose arrays on the CPU, and fake ones without numbers, stand in for a GPU's. Where it cannot be
+# installed or imported this fails: the tests themselves would be skipped.
+test-torch: $(VENV)/.test $(VENV)/.torch
+	$(BIN)/python -c "import torch"
+	$(BIN)/python -m pytest -m "torch and not slow" $(PARALLEL) $$(grep -l "mark\.torch" tests/*/test_*.py) $(ARGS)
 
 test-all: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) $(ELSEWHERE) $(ARGS)
 	$(SIMULATED) -n auto
 
 # On a machine with an NVIDIA GPU, and PyTorch or CuPy in this environment; else every test is skipped, and says why.
+# Most of the time would go into compiling kernels, which several processes do, and for one library only; what fills the
+# GPU's memory comes after, alone. ARGS="-k relu", say, is a short run.
+ON_GPU := $(BIN)/python -m pytest tests/gpu
 test-gpu: $(VENV)/.test
-	$(BIN)/python -m pytest tests/gpu $(ARGS)
+	@status=0; \
+	$(ON_GPU) -m kernels -n 8 $(ARGS) || [ $$? -eq 5 ] || status=1; \
+	$(ON_GPU) -m "not kernels" $(ARGS) || [ $$? -eq 5 ] || status=1; \
+	exit $$status
 
 # Against the copy bandwidth and the matrix products of that GPU; ARGS="--mnist FOLDER" for the solver.
 bench-gpu: $(VENV)/.test
@@ -80,7 +92,7 @@ clean:
 	rm -rf $(VENV) book demo.png demo_reading.png
 
 # One stamp per extra: what is installed follows pyproject.toml and constraints.txt.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.peers: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/.made
+$(VENV)/.demo $(VENV)/.test $(VENV)/.torch $(VENV)/.dev $(VENV)/.peers: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/.made
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[$*]"
 	@touch $@
 

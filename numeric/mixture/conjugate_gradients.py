@@ -71,9 +71,9 @@ def step(
 ) -> bool:
     """So many iterations, in place; False if no direction is left to go, or only such that rounding has made up.
 
-    Their numbers are looked at after the last of them: nothing between waits for a device. There are fewer where the
-    next would make no sense. An interruption at any moment leaves the state before them or that after them, never
-    one between.
+    Their numbers are looked at after the last of them: nothing between waits for a device, but for PyTorch's `eigh`,
+    which looks whether it has converged. There are fewer where the next would make no sense. An interruption at any
+    moment leaves the state before them or that after them, never one between.
 
     Args:
         least: (n,), the magnitudes below which a residual is rounding; see `settled`.

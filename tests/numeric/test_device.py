@@ -35,7 +35,7 @@ def to_torch(array: np.ndarray) -> Any:
     return pytest.importorskip("torch").asarray(array.copy())
 
 
-@pytest.fixture(params=["strict", "torch"])
+@pytest.fixture(params=["strict", pytest.param("torch", marks=pytest.mark.torch)])
 def to(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[np.ndarray], Any]:
     """NumPy's arrays to a library, whose arrays count as being on a device."""
     if request.param == "strict":
@@ -175,6 +175,7 @@ def test_weights_are_not_copied(to: Callable) -> None:
     assert p.W_in is layer.W_in
 
 
+@pytest.mark.torch
 def test_arrays_on_the_cpu_become_views_of_numpy() -> None:
     torch = pytest.importorskip("torch")
     W = torch.nn.Parameter(torch.ones((2, 3)))
@@ -186,6 +187,7 @@ def test_arrays_on_the_cpu_become_views_of_numpy() -> None:
     assert isinstance(nm.MLP(*(strict.asarray(part) for part in parts_of(nm.MLP))).W_in, np.ndarray)
 
 
+@pytest.mark.torch
 def test_parameters_and_bfloat16_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(arrays, "_on_cpu", lambda _: False)
@@ -332,6 +334,7 @@ def test_moments_are_where_the_arrays_are(to: Callable, dtype: type) -> None:
         nm.gaussian_moment(to(mean), to(-cov), (1, 1, 1))
 
 
+@pytest.mark.torch
 def test_arrays_are_lent_to_another_library_on_the_same_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """By DLPack, without a copy; here on the CPU, which is taken for a GPU."""
     torch = pytest.importorskip("torch")

@@ -48,7 +48,7 @@ def named(made: Any) -> Callable[[Any], Any]:
     return lambda name: made if isinstance(name, str) and name == "cuda" else arrays.empty_on(name)
 
 
-@pytest.fixture(params=TEMPLATES)
+@pytest.fixture(params=[*list(TEMPLATES)[:-1], pytest.param("torch", marks=pytest.mark.torch)])
 def template(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An array of some library, which the solver's device "cuda" stands for."""
     made = TEMPLATES[request.param]()
