@@ -278,11 +278,12 @@ class Solver:
     ) -> None:
         """As many outputs together as fit into memory, one batch after the other; fills `found`."""
         counts = [layer.d_out for layer in layers]
-        first, most = 0, self._together()
+        first, most = 0, sum(counts)
         while first < sum(counts):
             states = None if out is None else States(Path(out), first)
             # an interrupted solve goes on with as many as there were, however much memory is free by now
-            count = min((states and states.outputs()) or most, sum(counts) - first)
+            left = sum(counts) - first
+            count = min((states and states.outputs()) or _share(left, min(most, self._together())), left)
             try:
                 for piece, solved in self._batch(layers, starts, pieces(counts, first, first + count), states):
                     found[piece.number].add(*solved)
@@ -431,6 +432,11 @@ class Solver:
             quadratic[some, :, :] = symmetrise(T.T @ (B[some, :, :] / ROOT_2) @ T)
         trace = xp.sum(rows[:, 1 + r :: r + 1], axis=1)
         return [constant - trace / ROOT_2, linear, quadratic]
+
+
+def _share(left: int, most: int) -> int:
+    """The first of as few batches as can be, of about the same size: few outputs alone take more iterations."""
+    return math.ceil(left / math.ceil(left / most))
 
 
 def _make_folder(out: str | os.PathLike[str]) -> None:

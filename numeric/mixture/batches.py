@@ -8,7 +8,9 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from numeric.device.arrays import host, is_out_of_memory, moved
 from numeric.layers import GLU, MLP
+from numeric.mixture.arrays import like
 
 Float64 = NDArray[np.float64]
 
@@ -76,9 +78,24 @@ class Found:
         return sum(map(len, self._errors)) == self.d_out
 
     def whole(self) -> tuple[list[Any], Float64, int]:
-        """All pieces together."""
-        tensors = [joined(list(parts)) for parts in zip(*self._tensors)]
+        """All pieces together, which are then one."""
+        tensors = [self._order(k) for k in range(len(self._tensors[0]))]
+        self._tensors = [tensors]
         return tensors, np.concatenate(self._errors), self._iterations
+
+    def _order(self, k: int) -> Any:
+        """The coefficients of order k; of several pieces by way of the CPU, if a device cannot hold them twice."""
+        parts = [tensors[k] for tensors in self._tensors]
+        try:
+            return joined(parts)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        known, there = np.concatenate([host(part) for part in parts]), like(np.zeros(0), parts[0])
+        parts.clear()
+        for tensors in self._tensors:  # their memory is what the whole will take
+            tensors[k] = there
+        return moved(known, there)
 
 
 def joined(parts: list[Any]) -> Any:
