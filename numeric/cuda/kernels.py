@@ -21,18 +21,22 @@ from numba import cuda, float32, float64, int64, types
 
 from numeric.activations import Activation, activation
 from numeric.cuda import translate
-from numeric.cuda.target import device
 from numeric.cuda.translate import Precision
 from numeric.generated import PARAMETERS
 from numeric.generated.covariance import COMPILED
 from numeric.isserlis import UNROLLED
-from numeric.residuals import LEFT_OUT
 
 KINDS = ("hermite", "derivatives")
 ORDERS = (2, 8)
 _TOGETHER = 5
 REAL = {"double": float64, "single": float32}
 DTYPE = {"double": np.float64, "single": np.float32}
+# What the arguments of a series become for the pair (a, b) alone.
+_ONE_PAIR = {
+    **dict.fromkeys(("alpha", "beta", "rest"), "[a : a + 1]"),
+    **dict.fromkeys(("others", "other_betas", "other_rests"), "[b : b + 1]"),
+    **dict.fromkeys(("g", "c12", "c21", "c22", "out"), "[a : a + 1, b : b + 1]"),
+}
 
 
 class NoKernel(ValueError):
@@ -155,9 +159,14 @@ def masters(n: int, precision: Precision) -> Kernel:
 
 def _covariances_in(function: Any) -> Iterator[tuple[str, str]]:
     """The indices of the arguments S01, S12, …."""
-    for name in inspect.signature(getattr(function, "py_func", function)).parameters:
+    for name in _arguments(function):
         if name.startswith("S"):
             yield name[1], name[2]
+
+
+def _arguments(function: Any) -> list[str]:
+    """The names of a function's arguments, compiled or not."""
+    return list(inspect.signature(getattr(function, "py_func", function)).parameters)
 
 
 def _stored(names: str, inside: Precision, columns: range, function: Any) -> Callable:
@@ -223,80 +232,25 @@ def partitions(n: int, largest: int | None = None) -> Iterator[tuple[int, ...]]:
             yield (first, *rest)
 
 
-@device
-def _terms_for(r, terms, reach):
-    """The first number of terms that is enough for |g| = |r|."""
-    q = 0
-    while q < terms.size and abs(r) > reach[q]:
-        q += 1
-    return q
-
-
 @cache
 def ungated_series() -> Kernel:
     """`numeric.pairs.ungated`, a thread for every pair; the arguments are the same."""
-
-    def kernel(alpha, others, rest, other_rests, g, terms, reach, first, out):
-        columns = g.shape[1]
-        for i in range(cuda.grid(1), g.size, cuda.gridsize(1)):  # type: ignore[reportCallIssue, reportArgumentType]
-            a, b = i // columns, i % columns
-            r = g[a, b]
-            q = _terms_for(r, terms, reach)
-            long = False
-            if q == terms.size:
-                q -= 1
-                long = abs(r) ** (first + terms[q]) * rest[a] * other_rests[b] > LEFT_OUT
-            total = 0.0
-            if not long:
-                for k in range(terms[q] - 1, -1, -1):
-                    total = total * r + alpha[a, k] * others[b, k]
-            out[a, b] = np.nan if long else total * r**first
-
-    matrix, vector = _array("double", 2), _array("double", 1)
-    signature = (matrix, matrix, vector, vector, matrix, types.Array(int64, 1, "C"), vector, int64, matrix)
-    return Kernel("residual series", "double", "double", kernel, signature)
+    return _series("residual series", "ungated")
 
 
 @cache
 def gated_series() -> Kernel:
     """`numeric.pairs.gated`, a thread for every pair; the arguments are the same."""
+    return _series("residual series, gated", "gated")
 
-    def kernel(alpha, beta, others, other_betas, rest, other_rests, g, c12, c21, c22, terms, reach, first, out):
-        columns = g.shape[1]
-        # at k = 1 there is no term in c₁₂ c₂₁, and g^{k−2} would not be defined
-        least = 1 if first == 1 else 0
-        for i in range(cuda.grid(1), g.size, cuda.gridsize(1)):  # type: ignore[reportCallIssue, reportArgumentType]
-            a, b = i // columns, i % columns
-            r = g[a, b]
-            q = _terms_for(r, terms, reach)
-            long = False
-            if q == terms.size:
-                q -= 1
-                k = float(first + terms[q])
-                bound = abs(r) ** (k - 2.0) * (3.0 + 2.0 * k * (1.0 - r * r))
-                long = bound * rest[a] * other_rests[b] > LEFT_OUT
-            if long:
-                out[a, b] = np.nan
-                continue
-            aa = ab = ba = bb = cc = 0.0
-            for t in range(terms[q] - 1, -1, -1):
-                k = float(first + t)
-                root = k**0.5
-                x, y = alpha[a, t], others[b, t]
-                u, v = beta[a, t], other_betas[b, t]
-                aa = aa * r + x * y
-                ab = ab * r + root * x * v
-                ba = ba * r + root * u * y
-                bb = bb * r + u * v
-                if t >= least:
-                    cc = cc * r + (k - 1.0) * u * v
-            p = r ** (first - 1)
-            p2 = r ** (first - 2 + least)
-            out[a, b] = (
-                p * (aa * r + ab * c12[a, b] + ba * c21[a, b] + bb * c22[a, b]) + p2 * cc * c12[a, b] * c21[a, b]
-            )
 
-    matrix, vector = _array("double", 2), _array("double", 1)
-    terms = types.Array(int64, 1, "C")
-    signature = (*[matrix] * 4, vector, vector, *[matrix] * 4, terms, vector, int64, matrix)
-    return Kernel("residual series, gated", "double", "double", kernel, signature)
+def _series(name: str, loop: str) -> Kernel:
+    """A loop of `numeric.pairs`, of which every thread gets blocks of one pair."""
+    function = getattr(translate.module("numeric.pairs", "double"), loop)
+    names = _arguments(function)
+    taken = ", ".join(argument + _ONE_PAIR.get(argument, "") for argument in names)
+    kernel = _written(f"a, b = divmod(i, g.shape[1])\n        function({taken})", ", ".join(names), "g.size", function)
+    known = {"terms": types.Array(int64, 1, "C"), "first": int64}
+    known |= dict.fromkeys(("rest", "other_rests", "reach"), _array("double", 1))
+    signature = tuple(known.get(argument, _array("double", 2)) for argument in names)
+    return Kernel(name, "double", "double", kernel, signature)

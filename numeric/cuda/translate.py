@@ -1,7 +1,7 @@
 """Kernel modules once more, for a GPU: the same text under other decorators, in one of two precisions.
 
 A kernel module is text that was proved and checked: the GPU runs that text, and none is written for it a second time.
-`module(name, precision)` reads it, leaves out the loops over arrays, and runs the rest with what CUDA has in place of
+`module(name, precision)` reads it, leaves out most loops over arrays, and runs the rest with what CUDA has in place of
 Numba's CPU target (`numeric.cuda.target`). In single precision every literal in a function becomes a float32, because
 one double in a formula makes doubles of all that follow, and `numeric.special` is `numeric.cuda.single`. Integers
 become floats where they are operands (2*d4), but not where they are exponents or indices.
@@ -9,6 +9,7 @@ become floats where they are operands (2*d4), but not where they are exponents o
 
 import ast
 import builtins
+import importlib
 import importlib.util
 import math
 import types
@@ -24,12 +25,17 @@ Precision = Literal["double", "single"]
 
 # What a translated module finds in place of these.
 _REPLACED = {
-    "numeric.jit": {"device": target.device, "interpreted": lambda: target.SIMULATED},
+    "numeric.jit": {"device": target.device, "loop": target.device, "interpreted": lambda: target.SIMULATED},
     "numeric.bits": {"from_bits": target.from_bits, "to_bits": target.to_bits},
     "numeric.cuda.target": {"fma": target.fma},
 }
 # Modules of doubles whose integers are bits, exponents and counts.
-_WITH_INTEGERS = ("numeric.special", "numeric.binormal", "numeric.covariance_kernels", "numeric.halflines")
+_WITH_INTEGERS = (
+    *("numeric.special", "numeric.binormal", "numeric.covariance_kernels"),
+    *("numeric.halflines", "numeric.pairs"),
+)
+# Modules whose loops threads call, for blocks of one pair.
+_WITH_LOOPS = ("numeric.pairs",)
 # Formulas with larger or smaller constants than these may leave single precision on the way.
 _LARGEST = 1e30
 
@@ -63,7 +69,8 @@ def _text(name: str) -> str:
 
 def _translated(text: str, name: str, precision: Precision) -> types.ModuleType:
     tree = ast.parse(text)
-    tree.body = [node for node in tree.body if not _is_loop(node)]
+    if name not in _WITH_LOOPS:
+        tree.body = [node for node in tree.body if not _decorated(node, "loop")]
     made = types.ModuleType(f"{name} ({precision})")
     scope = vars(made)
     scope["min"], scope["max"] = target.smaller, target.larger
@@ -82,14 +89,9 @@ def _translated(text: str, name: str, precision: Precision) -> types.ModuleType:
     return made
 
 
-def _is_loop(node: ast.stmt) -> bool:
+def _decorated(node: ast.stmt, name: str) -> bool:
     decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
-    return any(isinstance(d, ast.Name) and d.id == "loop" for d in decorators)
-
-
-def _is_device(node: ast.stmt) -> bool:
-    decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
-    return any(isinstance(d, ast.Name) and d.id == "device" for d in decorators)
+    return any(isinstance(d, ast.Name) and d.id == name for d in decorators)
 
 
 def _import(tree: ast.Module, scope: dict[str, Any], precision: Precision) -> None:
@@ -100,7 +102,7 @@ def _import(tree: ast.Module, scope: dict[str, Any], precision: Precision) -> No
         if isinstance(node, ast.ImportFrom) and (node.module == "math" or (node.module or "").startswith("numeric")):
             wanted = [(alias.asname or alias.name, alias.name) for alias in node.names]
             for here, there in wanted:
-                if here in mentioned and here != "loop":
+                if here in mentioned:
                     scope[here] = _attribute(str(node.module), there, precision)
         elif isinstance(node, ast.Import) and node.names[0].name == "math":
             scope["math"] = target.mathematics
@@ -114,6 +116,8 @@ def _attribute(name: str, attribute: str, precision: Precision) -> Any:
         return getattr(target.mathematics, attribute)
     if name in _REPLACED:
         return _REPLACED[name][attribute]
+    if "@device" not in _text(name):  # nothing to translate: a constant, or a type
+        return getattr(importlib.import_module(name), attribute)
     return getattr(module(name, precision), attribute)
 
 
@@ -185,7 +189,7 @@ def _whole(node: ast.expr) -> bool:
 
 
 def _converted(node: ast.stmt, converter: Literals) -> ast.stmt:
-    if not _is_device(node):
+    if not _decorated(node, "device"):
         return node
     assert isinstance(node, ast.FunctionDef)
     node.body = [converter.visit(statement) for statement in node.body]
