@@ -1,18 +1,17 @@
-"""The primitives of `numeric.special` in single precision: what kernels call when they compute in float32.
+"""What is different in `numeric.special` in single precision: these definitions in place of those of the same names.
 
-The same functions with the same domains, made for 2⁻²⁴ = 6e-8 in place of 1.1e-16: shorter polynomials, exact
-remainders by a fused multiply-add, and exponentials from the CUDA mathematics library. Errors below are the largest
-seen in units of 6e-8 of the result itself; results below 1e-38 lose digits as subnormal numbers do. The text is read
-as a module of kernels is (`numeric.cuda.translate`): its literals become float32.
+Shorter polynomials, exact remainders by a fused multiply-add, exponentials from the CUDA mathematics library; the rest
+of the text is the same (`numeric.cuda.translate`). Errors below are the largest seen in units of 2⁻²⁴ = 6e-8 of the
+result itself; results below 1e-38 lose digits as subnormal numbers do.
 
     function       domain          error     where the error comes from
     exp, expm1, …  all             2         the library
     exp_tilted     all             4         as exp; the exponent enters in two parts
-    gauss          all             4         as exp; y² enters in two parts
-    Phi_phi        all             8, 4      the Mills ratio, times φ
-    centred_Phi    all             3         erf of the library
+    gauss          all             8         twice that of its root; y² enters in two parts
+    Phi_phi        all             8, 8      φ; the Mills ratio adds little
+    centred_Phi    all             4         as Φ beyond |z| = 1.2, an odd polynomial inside
     I_1, I_2       z ≤ 0           8         polynomials of degree 11 and 12
-    scaled_ladder  v ≥ 0           30        nine steps of a positive recurrence; its power law is 1e-8 away at 2¹⁵
+    scaled_ladder  v ≥ 0           8         nine steps of a positive recurrence; its power law is 1e-8 away at 2¹⁵
 """
 
 import math
@@ -20,13 +19,11 @@ import math
 from numeric.cuda.target import fma
 from numeric.jit import device
 
-SQRT_HALF = 0.7071067811865476
-INV_SQRT_2PI = 0.3989422804014327
 # φ(14.5) is below the smallest float32; from 10 on φ/σ^k carries the factor 2⁶⁰ = 1/DROP.
 FARTHEST, LIFTED_FROM, DROP = 14.5, 10.0, 2.0**-60
 TINY = 1.1754943508222875e-38
-# Under the root of the ladder's argument; where T_k(v) becomes v^(−k−1); what the recurrence begins with.
-SPREAD, POWER_LAW, LEAST = 52.0, 2.0**15, 2.0**-50
+# T_k(v) becomes v^(−k−1) from 2¹⁵ on, and what grows like v⁹ till there begins with 2⁻⁵⁰.
+POWER_LAW, LEAST = 2.0**15, 2.0**-50
 
 # (1 + 2x) R(√2 x), R the Mills ratio Φ(−y)/φ(y), in t = (x − 4)/(x + 4); relative error 1.7e-8
 MILLS = (
@@ -73,6 +70,15 @@ SECOND_LADDER = (
     -0.353613933,
     0.58478331,
 )
+# (Φ(z) − ½)/z in z² for |z| ≤ 1.2; relative error 4.3e-8
+CENTRED = (
+    -6.99593556e-06,
+    0.000111679605,
+    -0.00118459621,
+    0.00997264776,
+    -0.0664902702,
+    0.398942292,
+)
 # T₁₀(v)/T₉(v)/(μ − v) in v/μ, μ = √(v² + 52); relative error 2.6e-8
 LADDER_TOP = (
     -3.64915581e-05,
@@ -83,20 +89,6 @@ LADDER_TOP = (
     -0.00592037123,
     0.0427719311,
 )
-
-
-def _polynomial(coefficients):
-    """Horner's rule for these coefficients, written out."""
-    rule = repr(float(coefficients[0]))
-    for c in coefficients[1:]:
-        rule = f"({rule}) * x + {float(c)!r}"
-    return device(eval(f"lambda x: {rule}"))
-
-
-_mills = _polynomial(MILLS)
-_first_ladder = _polynomial(FIRST_LADDER)
-_second_ladder = _polynomial(SECOND_LADDER)
-_ladder_top = _polynomial(LADDER_TOP)
 
 
 @device
@@ -137,111 +129,11 @@ def exp_tilted(shift, a):
 
 
 @device
-def _half_gauss(y):
-    """e^(−y²/4), whose square does not underflow on the way."""
+def _lifted_gauss(y):
+    """2⁶⁰ e^(−y²/2) for 0 ≤ y ≤ 14.5 as the square of 2³⁰ e^(−y²/4), which does not underflow either."""
     square = y * y
-    return math.exp(-0.25 * square) * (1.0 - 0.25 * fma(y, y, -square))
-
-
-@device
-def lifted_gauss(y):
-    """2⁶⁰ e^(−y²/2), which does not underflow within ±14.5."""
-    root = _half_gauss(min(abs(y), FARTHEST)) * 2.0**30
+    root = math.exp(-0.25 * square) * (1.0 - 0.25 * fma(y, y, -square)) * 2.0**30
     return root * root
-
-
-@device
-def gauss(y):
-    """e^(−y²/2) with full relative accuracy."""
-    root = _half_gauss(min(abs(y), FARTHEST))
-    return root * root
-
-
-@device
-def _tail(y, density):
-    """Φ(−y) = φ(y) R(y) for y ≥ 0, given φ(y)."""
-    x = SQRT_HALF * y
-    return density * _mills((x - 4.0) / (x + 4.0)) / (1.0 + 2.0 * x)
-
-
-@device
-def Phi_phi(z):
-    """(Φ(z), φ(z)): the standard normal distribution function and density."""
-    y = min(abs(z), FARTHEST)
-    density = gauss(y) * INV_SQRT_2PI
-    upper = _tail(y, density)
-    return (1.0 - upper if z > 0.0 else upper), density
-
-
-@device
-def lifted_Phi_phi(z, lifted):
-    """(Φ(z), φ(z)), and if `lifted` 2⁶⁰ φ(z): φ/σ^k may be a normal number although φ is not."""
-    y = min(abs(z), FARTHEST)
-    # nothing is left at ±14.5, or its quotient by σ^k would be infinite for tiny σ
-    high = lifted_gauss(y) * INV_SQRT_2PI if y < FARTHEST else 0.0 * y
-    density = high * DROP
-    upper = _tail(y, density)
-    return (1.0 - upper if z > 0.0 else upper), (high if lifted else density)
-
-
-@device
-def centred_Phi(z):
-    """Φ(z) − ½ = ½ erf(z/√2), relatively accurate around 0."""
-    return 0.5 * math.erf(SQRT_HALF * z)
-
-
-@device
-def I_1(z, density):
-    """I₁(z) = E (z + Z)₊ for z ≤ 0, given φ(z)."""
-    x = SQRT_HALF * min(-z, FARTHEST)
-    scale = 1.0 + x
-    return density * _first_ladder((x - 4.0) / (x + 4.0)) / (scale * scale)
-
-
-@device
-def I_2(z, density):
-    """I₂(z) = E (z + Z)₊²/2 for z ≤ 0, given φ(z)."""
-    x = SQRT_HALF * min(-z, FARTHEST)
-    scale = 1.0 + x
-    return density * _second_ladder((x - 4.0) / (x + 4.0)) / (scale * scale * scale)
-
-
-@device
-def scaled_ladder(v):
-    """(T₀(v), …, T₉(v)) for v ≥ 0, T_k(v) = ∫₀^∞ tᵏ/k! e^(−vt − t²/2) dt: the recurrence of `numeric.special`.
-
-    It begins with 2⁻⁵⁰ in place of 1, because it grows like v⁹.
-    """
-    near = min(v, POWER_LAW)
-    root = math.sqrt(near * near + SPREAD)
-    # μ − v has few digits left for large v, where U₁₀ no longer counts
-    U_9 = LEAST
-    U_8 = (near + 10.0 * ((root - near) * _ladder_top(near / root))) * U_9
-    U_7 = near * U_8 + 9.0 * U_9
-    U_6 = near * U_7 + 8.0 * U_8
-    U_5 = near * U_6 + 7.0 * U_7
-    U_4 = near * U_5 + 6.0 * U_6
-    U_3 = near * U_4 + 5.0 * U_5
-    U_2 = near * U_3 + 4.0 * U_4
-    U_1 = near * U_2 + 3.0 * U_3
-    U_0 = near * U_1 + 2.0 * U_2
-    unit = 1.0 / (near * U_0 + U_1)
-    # Farther out the power law takes over
-    w = POWER_LAW / max(v, POWER_LAW)
-    w_3 = w * w * w
-    w_6 = w_3 * w_3
-    return (
-        U_0 * unit * w,
-        U_1 * unit * (w * w),
-        U_2 * unit * w_3,
-        U_3 * unit * (w_3 * w),
-        U_4 * unit * (w_3 * w * w),
-        U_5 * unit * w_6,
-        U_6 * unit * (w_6 * w),
-        U_7 * unit * (w_6 * w * w),
-        U_8 * unit * (w_6 * w_3),
-        U_9 * unit * (w_6 * w_3 * w),
-    )
 
 
 @device

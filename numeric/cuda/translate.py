@@ -3,8 +3,9 @@
 A kernel module is text that was proved and checked: the GPU runs that text, and none is written for it a second time.
 `module(name, precision)` reads it, leaves out most loops over arrays, and runs the rest with what CUDA has in place of
 Numba's CPU target (`numeric.cuda.target`). In single precision every literal in a function becomes a float32, because
-one double in a formula makes doubles of all that follow, and `numeric.special` is `numeric.cuda.single`. Integers
-become floats where they are operands (2*d4), but not where they are exponents or indices.
+one double in a formula makes doubles of all that follow, and definitions of `numeric.special` give way to those of the
+same names in `numeric.cuda.single`. Integers become floats where they are operands (2*d4), but not where they are
+exponents or indices.
 """
 
 import ast
@@ -39,24 +40,29 @@ _WITH_LOOPS = ("numeric.pairs",)
 # Formulas with larger or smaller constants than these may leave single precision on the way.
 _LARGEST = 1e30
 
+# Modules in which definitions are replaced in single precision, and where the others are.
+_IN_SINGLE = {"numeric.special": "numeric.cuda.single"}
+
 _modules: dict[tuple[str, Precision], types.ModuleType] = {}
 
 
 def module(name: str, precision: Precision) -> types.ModuleType:
     """The kernel module of this name, its functions compiled for CUDA when a kernel calls them."""
     if (name, precision) not in _modules:
-        actual = "numeric.cuda.single" if precision == "single" and name == "numeric.special" else name
-        _modules[name, precision] = _translated(_text(actual), name, precision)
+        tree = ast.parse(_text(name))
+        if precision == "single" and name in _IN_SINGLE:
+            tree = _replaced(tree, ast.parse(_text(_IN_SINGLE[name])))
+        _modules[name, precision] = _translated(tree, name, precision)
     return _modules[name, precision]
 
 
 def of_source(source: runtime.Source, precision: Precision) -> types.ModuleType:
     """The same of an activation that is not in the catalogue."""
     if (source.module, precision) not in _modules:
-        _modules[source.module, precision] = _translated(source.formulas, source.module, precision)
+        _modules[source.module, precision] = _translated(ast.parse(source.formulas), source.module, precision)
     name = f"{source.module}_loops"
     if (name, precision) not in _modules:
-        _modules[name, precision] = _translated(source.loops, name, precision)
+        _modules[name, precision] = _translated(ast.parse(source.loops), name, precision)
     return _modules[name, precision]
 
 
@@ -67,8 +73,22 @@ def _text(name: str) -> str:
     return Path(spec.origin).read_text(encoding="utf-8")
 
 
-def _translated(text: str, name: str, precision: Precision) -> types.ModuleType:
-    tree = ast.parse(text)
+def _replaced(tree: ast.Module, others: ast.Module) -> ast.Module:
+    """A module with the definitions of another in place of its own of the same names; what is new there comes first."""
+    given = {_defined(node): node for node in others.body}
+    known = {_defined(node) for node in tree.body}
+    new = [node for name, node in given.items() if name not in known]
+    return ast.Module([*new, *(given.get(_defined(node), node) for node in tree.body)], [])
+
+
+def _defined(node: ast.stmt) -> str:
+    """What a statement defines, or all of it."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name
+    return ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node)
+
+
+def _translated(tree: ast.Module, name: str, precision: Precision) -> types.ModuleType:
     if name not in _WITH_LOOPS:
         tree.body = [node for node in tree.body if not _decorated(node, "loop")]
     made = types.ModuleType(f"{name} ({precision})")

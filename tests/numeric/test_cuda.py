@@ -64,6 +64,28 @@ def test_the_text_of_a_module_is_that_of_the_cpu() -> None:
     assert translate.module("numeric.generated.loops.silu", "single") is loops
 
 
+def test_definitions_are_replaced_by_name_and_new_ones_come_first() -> None:
+    text = "import math\nA, B = 1.0, 2.0\nC = A\ndef f(x):\n    return x + C\n"
+    others = "import math\nNEW = 3.0\ndef f(x):\n    return x + NEW\nA, B = 4.0, 5.0\n"
+    made = translate._replaced(ast.parse(text), ast.parse(others))
+    assert ast.unparse(made).split("\n") == [
+        *("NEW = 3.0", "import math", "A, B = (4.0, 5.0)", "C = A", "", "def f(x):", "    return x + NEW")
+    ]
+
+
+def test_every_definition_in_single_precision_replaces_one() -> None:
+    """A name that was changed on one side only would go unnoticed otherwise."""
+    for name, other in translate._IN_SINGLE.items():
+        texts = (ast.parse(translate._text(module)).body for module in (name, other))
+        known, given = ({translate._defined(node) for node in body if not is_import(node)} for body in texts)
+        assert given - known == set(), name
+
+
+def is_import(node: ast.stmt) -> bool:
+    """An import or a docstring."""
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.Expr)
+
+
 @compiles
 @pytest.mark.parametrize(
     "recipe",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import numeric as nm
 import numeric.cuda as nc
-from numeric.cuda import kernels
+from numeric.cuda import kernels, translate
 from numeric.generated import PARAMETERS
 from numeric.generated.covariance import COMPILED
 from tests.oracle.accuracy import worst
@@ -81,6 +81,26 @@ def test_single_precision(key: str, order: int) -> None:
         found = units(got, want[fits], scale, kappa)
         assert found.max(initial=0.0) <= SINGLE
         assert units(got + 1e-3 * np.exp2(scale), want[fits], scale, kappa).max() > SINGLE / (1 + kappa.max())
+
+
+def roundings(got: NDArray, want: NDArray) -> float:
+    """The largest relative error in units of 2⁻²⁴, where float32 has normal numbers."""
+    normal = np.abs(want) > 1.2e-38
+    return float((np.abs(got.astype(np.float64) - want) / np.abs(want) * 2.0**24)[normal].max())
+
+
+def test_primitives_in_single_precision() -> None:
+    """Against those of the CPU at the same numbers, to the errors that `numeric.cuda.single` claims."""
+    single, double = translate.module("numeric.special", "single"), translate.module("numeric.special", "double")
+    rng = np.random.default_rng(7)
+    z = np.concatenate([rng.uniform(-13, 13, 200), rng.uniform(-2, 2, 200), [1.2, 1e-6]]).astype(np.float32)
+    for name, columns, bound in (("gauss", 1, 8), ("centred_Phi", 1, 4), ("Phi_phi", 2, 8), ("scaled_ladder", 10, 8)):
+        x = np.abs(z) ** 2 if name == "scaled_ladder" else z
+        rows = np.array([getattr(single, name)(v) for v in x]).reshape(len(x), columns)
+        want = np.array([getattr(double, name)(v) for v in x.astype(np.float64)]).reshape(len(x), columns)
+        assert rows.dtype == np.float32
+        assert roundings(rows, want) <= bound, name
+        assert roundings(rows * np.float32(1 + 1e-6), want) > bound
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
