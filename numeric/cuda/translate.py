@@ -3,9 +3,9 @@
 A kernel module is text that was proved and checked: the GPU runs that text, and none is written for it a second time.
 `module(name, precision)` reads it, leaves out most loops over arrays, and runs the rest with what CUDA has in place of
 Numba's CPU target (`numeric.cuda.target`). In single precision every literal in a function becomes a float32, because
-one double in a formula makes doubles of all that follow, and definitions of `numeric.special` give way to those of the
-same names in `numeric.cuda.single`. Integers become floats where they are operands (2*d4), but not where they are
-exponents or indices.
+one double in a formula makes doubles of all that follow, and some definitions give way to those of the same names in
+`numeric.cuda.single`. Integers become floats where they are operands (2*d4), but not where they are exponents or
+indices.
 """
 
 import ast
@@ -40,8 +40,8 @@ _WITH_LOOPS = ("numeric.pairs",)
 # Formulas with larger or smaller constants than these may leave single precision on the way.
 _LARGEST = 1e30
 
-# Modules in which definitions are replaced in single precision, and where the others are.
-_IN_SINGLE = {"numeric.special": "numeric.cuda.single"}
+# Modules of `numeric` of which some definitions give way to those of `numeric.cuda.single`.
+_IN_SINGLE = ("special", "binormal", "covariance_kernels")
 
 _modules: dict[tuple[str, Precision], types.ModuleType] = {}
 
@@ -50,8 +50,9 @@ def module(name: str, precision: Precision) -> types.ModuleType:
     """The kernel module of this name, its functions compiled for CUDA when a kernel calls them."""
     if (name, precision) not in _modules:
         tree = ast.parse(_text(name))
-        if precision == "single" and name in _IN_SINGLE:
-            tree = _replaced(tree, ast.parse(_text(_IN_SINGLE[name])))
+        package, _, last = name.rpartition(".")
+        if precision == "single" and package == "numeric" and last in _IN_SINGLE:
+            tree = _replaced(tree, ast.parse(_text(f"numeric.cuda.single.{last}")))
         _modules[name, precision] = _translated(tree, name, precision)
     return _modules[name, precision]
 
@@ -171,6 +172,13 @@ class Literals(ast.NodeTransformer):
         name = f"_{value!r}".translate(str.maketrans({"-": "m", "+": "p", ".": "_"}))
         self.scope[name] = _rounded(value)
         return ast.copy_location(ast.Name(name, ast.Load()), node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """np.nan is a double."""
+        if self.precision == "single" and ast.unparse(node) == "np.nan":
+            return self.visit_Constant(ast.copy_location(ast.Constant(math.nan), node))
+        node.value = self.visit(node.value)
+        return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         known = _known(node)

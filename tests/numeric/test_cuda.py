@@ -33,6 +33,7 @@ def literals(text: str) -> tuple[str, dict]:
         ("(2/3)*w", "_0_6666666666666666 * w"),
         ("-1/3 if x <= 0 else max(0, x)", "_m0_3333333333333333 if x <= _0_0 else max(_0_0, x)"),
         ("[f(1) for j in range(10)]", "[f(_1_0) for j in range(10)]"),
+        ("x if x == x else np.nan", "x if x == x else _nan"),
     ],
 )
 def test_literals_become_singles_and_indices_stay(text: str, expected: str) -> None:
@@ -75,8 +76,8 @@ def test_definitions_are_replaced_by_name_and_new_ones_come_first() -> None:
 
 def test_every_definition_in_single_precision_replaces_one() -> None:
     """A name that was changed on one side only would go unnoticed otherwise."""
-    for name, other in translate._IN_SINGLE.items():
-        texts = (ast.parse(translate._text(module)).body for module in (name, other))
+    for name in translate._IN_SINGLE:
+        texts = (ast.parse(translate._text(f"numeric.{part}{name}")).body for part in ("", "cuda.single."))
         known, given = ({translate._defined(node) for node in body if not is_import(node)} for body in texts)
         assert given - known == set(), name
 
@@ -92,10 +93,11 @@ def is_import(node: ast.stmt) -> bool:
     [
         partial(kernels.pairs, RELU, "hermite", (0, 3), "double"),
         partial(kernels.pairs, RELU, "derivatives", (0, 9), "single"),
+        partial(kernels.covariances, RELU, "single"),
         partial(kernels.moments, (2, 1), "single"),
         kernels.ungated_series,
     ],
-    ids=["relu", "relu in single precision", "moment", "series"],
+    ids=["relu", "relu in single precision", "covariance", "moment", "series"],
 )
 def test_kernels_compile_without_a_gpu(recipe) -> None:
     found = check.compiled(recipe, ptxas=shutil.which("ptxas"))

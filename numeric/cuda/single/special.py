@@ -1,8 +1,8 @@
-"""What is different in `numeric.special` in single precision: these definitions in place of those of the same names.
+"""`numeric.special` in single precision: shorter polynomials, exact remainders by a fused multiply-add, and the
+exponentials of the CUDA mathematics library.
 
-Shorter polynomials, exact remainders by a fused multiply-add, exponentials from the CUDA mathematics library; the rest
-of the text is the same (`numeric.cuda.translate`). Errors below are the largest seen in units of 2⁻²⁴ = 6e-8 of the
-result itself; results below 1e-38 lose digits as subnormal numbers do.
+Errors are the largest seen in units of 2⁻²⁴ = 6e-8 of the result itself; results below 1e-38 lose digits as subnormal
+numbers do.
 
     function       domain          error     where the error comes from
     exp, expm1, …  all             2         the library
