@@ -15,7 +15,11 @@ subtracted from anything. After m terms at most
 is left out, V_m the part of a neuron's residual variance in degrees above n + m: Cauchy and Schwarz, and for the
 second that (Z, D, Z′, D′) has a covariance matrix. Where that is above `LEFT_OUT` of √(V V′) for all terms that
 there are, the pair is left to `numeric.conditional`. (Our derivation: residual variance, derivations/variance.md.)
+
+On a GPU every thread calls these loops for blocks of one pair.
 """
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +115,7 @@ def gated(alpha, beta, others, other_betas, rest, other_rests, g, c12, c21, c22,
             aa = ab = ba = bb = cc = 0.0
             for t in range(terms[q] - 1, -1, -1):
                 k = float(first + t)
-                root = np.sqrt(k)
+                root = math.sqrt(k)
                 x, y = alpha[a, t], others[b, t]
                 u, v = beta[a, t], other_betas[b, t]
                 aa = aa * r + x * y

@@ -48,8 +48,10 @@ NEGLIGIBLE = 2.0**-54
 # The exponent of a double; added to one, the bits of 1 over those of √½ bring its significand to [√½, √2).
 EXPONENT = np.int64(0x7FF0000000000000)
 ABOVE_SQRT_HALF = np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
-# Under the root of the ladder's argument; and where T_k(v) becomes v^(−k−1).
-SPREAD, POWER_LAW = 52.0, 2.0**31
+# Under the root of the ladder's argument.
+SPREAD = 52.0
+# Where T_k(v) becomes v^(−k−1); and what the recurrence till there begins with, less in single precision.
+POWER_LAW, LEAST = 2.0**31, 1.0
 # Below this a standard deviation is subnormal, has few digits left, and counts as zero.
 TINY = 2.2250738585072014e-308
 
@@ -396,8 +398,9 @@ def scaled_ladder(v):
     near = min(v, POWER_LAW)
     root = math.sqrt(near * near + SPREAD)
     # μ − v has few digits left for large v, where U₁₀ no longer counts
-    U_8 = near + 10.0 * ((root - near) * _ladder_top(near / root))
-    U_7 = near * U_8 + 9.0
+    U_9 = LEAST
+    U_8 = (near + 10.0 * ((root - near) * _ladder_top(near / root))) * U_9
+    U_7 = near * U_8 + 9.0 * U_9
     U_6 = near * U_7 + 8.0 * U_8
     U_5 = near * U_6 + 7.0 * U_7
     U_4 = near * U_5 + 6.0 * U_6
@@ -420,7 +423,7 @@ def scaled_ladder(v):
         U_6 * unit * (w_6 * w),
         U_7 * unit * (w_6 * w * w),
         U_8 * unit * (w_6 * w_3),
-        unit * (w_6 * w_3 * w),
+        U_9 * unit * (w_6 * w_3 * w),
     )
 
 

@@ -99,7 +99,8 @@ def gaussian_covariance(activation: Any, mean_1: Any, std_1: Any, mean_2: Any, s
 
     Returns:
         Two arrays of the broadcast shape. `numeric.gaussian_covariance` integrates where the second is too large, which
-        on a GPU nothing does.
+        on a GPU nothing does. In float32 the first is mostly within 3e-6 √(E σ₁² E σ₂²), and the second tells of more,
+        as in far tails; std up to 10⁴.
 
     Raises:
         NoKernel: an activation without a proved covariance.

@@ -1,14 +1,16 @@
 """Kernel modules once more, for a GPU: the same text under other decorators, in one of two precisions.
 
 A kernel module is text that was proved and checked: the GPU runs that text, and none is written for it a second time.
-`module(name, precision)` reads it, leaves out the loops over arrays, and runs the rest with what CUDA has in place of
+`module(name, precision)` reads it, leaves out most loops over arrays, and runs the rest with what CUDA has in place of
 Numba's CPU target (`numeric.cuda.target`). In single precision every literal in a function becomes a float32, because
-one double in a formula makes doubles of all that follow, and `numeric.special` is `numeric.cuda.single`. Integers
-become floats where they are operands (2*d4), but not where they are exponents or indices.
+one double in a formula makes doubles of all that follow, and some definitions give way to those of the same names in
+`numeric.cuda.single`. Integers become floats where they are operands (2*d4), but not where they are exponents or
+indices.
 """
 
 import ast
 import builtins
+import importlib
 import importlib.util
 import math
 import types
@@ -24,14 +26,22 @@ Precision = Literal["double", "single"]
 
 # What a translated module finds in place of these.
 _REPLACED = {
-    "numeric.jit": {"device": target.device, "interpreted": lambda: target.SIMULATED},
+    "numeric.jit": {"device": target.device, "loop": target.device, "interpreted": lambda: target.SIMULATED},
     "numeric.bits": {"from_bits": target.from_bits, "to_bits": target.to_bits},
     "numeric.cuda.target": {"fma": target.fma},
 }
 # Modules of doubles whose integers are bits, exponents and counts.
-_WITH_INTEGERS = ("numeric.special", "numeric.binormal", "numeric.covariance_kernels", "numeric.halflines")
+_WITH_INTEGERS = (
+    *("numeric.special", "numeric.binormal", "numeric.covariance_kernels"),
+    *("numeric.halflines", "numeric.pairs"),
+)
+# Modules whose loops threads call, for blocks of one pair.
+_WITH_LOOPS = ("numeric.pairs",)
 # Formulas with larger or smaller constants than these may leave single precision on the way.
 _LARGEST = 1e30
+
+# Modules of `numeric` of which some definitions give way to those of `numeric.cuda.single`.
+_IN_SINGLE = ("special", "binormal", "covariance_kernels")
 
 _modules: dict[tuple[str, Precision], types.ModuleType] = {}
 
@@ -39,18 +49,21 @@ _modules: dict[tuple[str, Precision], types.ModuleType] = {}
 def module(name: str, precision: Precision) -> types.ModuleType:
     """The kernel module of this name, its functions compiled for CUDA when a kernel calls them."""
     if (name, precision) not in _modules:
-        actual = "numeric.cuda.single" if precision == "single" and name == "numeric.special" else name
-        _modules[name, precision] = _translated(_text(actual), name, precision)
+        tree = ast.parse(_text(name))
+        package, _, last = name.rpartition(".")
+        if precision == "single" and package == "numeric" and last in _IN_SINGLE:
+            tree = _replaced(tree, ast.parse(_text(f"numeric.cuda.single.{last}")))
+        _modules[name, precision] = _translated(tree, name, precision)
     return _modules[name, precision]
 
 
 def of_source(source: runtime.Source, precision: Precision) -> types.ModuleType:
     """The same of an activation that is not in the catalogue."""
     if (source.module, precision) not in _modules:
-        _modules[source.module, precision] = _translated(source.formulas, source.module, precision)
+        _modules[source.module, precision] = _translated(ast.parse(source.formulas), source.module, precision)
     name = f"{source.module}_loops"
     if (name, precision) not in _modules:
-        _modules[name, precision] = _translated(source.loops, name, precision)
+        _modules[name, precision] = _translated(ast.parse(source.loops), name, precision)
     return _modules[name, precision]
 
 
@@ -61,9 +74,24 @@ def _text(name: str) -> str:
     return Path(spec.origin).read_text(encoding="utf-8")
 
 
-def _translated(text: str, name: str, precision: Precision) -> types.ModuleType:
-    tree = ast.parse(text)
-    tree.body = [node for node in tree.body if not _is_loop(node)]
+def _replaced(tree: ast.Module, others: ast.Module) -> ast.Module:
+    """A module with the definitions of another in place of its own of the same names; what is new there comes first."""
+    given = {_defined(node): node for node in others.body}
+    known = {_defined(node) for node in tree.body}
+    new = [node for name, node in given.items() if name not in known]
+    return ast.Module([*new, *(given.get(_defined(node), node) for node in tree.body)], [])
+
+
+def _defined(node: ast.stmt) -> str:
+    """What a statement defines, or all of it."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name
+    return ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node)
+
+
+def _translated(tree: ast.Module, name: str, precision: Precision) -> types.ModuleType:
+    if name not in _WITH_LOOPS:
+        tree.body = [node for node in tree.body if not _decorated(node, "loop")]
     made = types.ModuleType(f"{name} ({precision})")
     scope = vars(made)
     scope["min"], scope["max"] = target.smaller, target.larger
@@ -82,14 +110,9 @@ def _translated(text: str, name: str, precision: Precision) -> types.ModuleType:
     return made
 
 
-def _is_loop(node: ast.stmt) -> bool:
+def _decorated(node: ast.stmt, name: str) -> bool:
     decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
-    return any(isinstance(d, ast.Name) and d.id == "loop" for d in decorators)
-
-
-def _is_device(node: ast.stmt) -> bool:
-    decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
-    return any(isinstance(d, ast.Name) and d.id == "device" for d in decorators)
+    return any(isinstance(d, ast.Name) and d.id == name for d in decorators)
 
 
 def _import(tree: ast.Module, scope: dict[str, Any], precision: Precision) -> None:
@@ -100,7 +123,7 @@ def _import(tree: ast.Module, scope: dict[str, Any], precision: Precision) -> No
         if isinstance(node, ast.ImportFrom) and (node.module == "math" or (node.module or "").startswith("numeric")):
             wanted = [(alias.asname or alias.name, alias.name) for alias in node.names]
             for here, there in wanted:
-                if here in mentioned and here != "loop":
+                if here in mentioned:
                     scope[here] = _attribute(str(node.module), there, precision)
         elif isinstance(node, ast.Import) and node.names[0].name == "math":
             scope["math"] = target.mathematics
@@ -114,6 +137,8 @@ def _attribute(name: str, attribute: str, precision: Precision) -> Any:
         return getattr(target.mathematics, attribute)
     if name in _REPLACED:
         return _REPLACED[name][attribute]
+    if "@device" not in _text(name):  # nothing to translate: a constant, or a type
+        return getattr(importlib.import_module(name), attribute)
     return getattr(module(name, precision), attribute)
 
 
@@ -147,6 +172,13 @@ class Literals(ast.NodeTransformer):
         name = f"_{value!r}".translate(str.maketrans({"-": "m", "+": "p", ".": "_"}))
         self.scope[name] = _rounded(value)
         return ast.copy_location(ast.Name(name, ast.Load()), node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """np.nan is a double."""
+        if self.precision == "single" and ast.unparse(node) == "np.nan":
+            return self.visit_Constant(ast.copy_location(ast.Constant(math.nan), node))
+        node.value = self.visit(node.value)
+        return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         known = _known(node)
@@ -185,7 +217,7 @@ def _whole(node: ast.expr) -> bool:
 
 
 def _converted(node: ast.stmt, converter: Literals) -> ast.stmt:
-    if not _is_device(node):
+    if not _decorated(node, "device"):
         return node
     assert isinstance(node, ast.FunctionDef)
     node.body = [converter.visit(statement) for statement in node.body]

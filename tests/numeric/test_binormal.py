@@ -13,6 +13,7 @@ from numba import njit
 from scipy.special import ndtr
 
 from numeric import binormal
+from numeric.cuda.single import binormal as single
 from tests.oracle import binormal as oracle
 
 EPSILON = 2.0**-52
@@ -278,14 +279,17 @@ def test_the_integrals_know_what_is_known():
 def test_constants_are_what_they_claim_to_be():
     for name, numbers_of in oracle.constants().items():
         assert getattr(binormal, name) == numbers_of
-    assert oracle.arc()[1] < EPSILON / 40
+    assert oracle.arc(19)[1] < EPSILON / 40
+    for name, numbers_of in oracle.single_constants().items():
+        assert list(map(np.float32, getattr(single, name))) == list(map(np.float32, numbers_of))
+    assert oracle.arc(oracle.SINGLE_DEGREE)[1] < 2.0**-25
 
 
 def test_rules_are_exact_for_polynomials():
     with mp.workdps(60):
         weight = lambda x: mp.exp(-x - oracle.CURVATURE * x * x)  # noqa: E731
         for m, moment in enumerate(oracle.weight_moments(2 * oracle.NODES - 1)):
-            by_rule = mp.fsum(w * x**m * weight(x) for x, w in oracle.gaussian_rule())
+            by_rule = mp.fsum(w * x**m * weight(x) for x, w in oracle.gaussian_rule(oracle.NODES))
             by_numbers = sum(w * float(weight(x)) * x**m for x, w in zip(binormal.FAR_NODES, binormal.FAR_WEIGHTS))
             assert abs(by_rule / moment - 1) < 1e-30
             assert by_numbers == pytest.approx(float(moment), rel=1e-12)

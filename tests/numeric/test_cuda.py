@@ -33,6 +33,7 @@ def literals(text: str) -> tuple[str, dict]:
         ("(2/3)*w", "_0_6666666666666666 * w"),
         ("-1/3 if x <= 0 else max(0, x)", "_m0_3333333333333333 if x <= _0_0 else max(_0_0, x)"),
         ("[f(1) for j in range(10)]", "[f(_1_0) for j in range(10)]"),
+        ("x if x == x else np.nan", "x if x == x else _nan"),
     ],
 )
 def test_literals_become_singles_and_indices_stay(text: str, expected: str) -> None:
@@ -64,16 +65,39 @@ def test_the_text_of_a_module_is_that_of_the_cpu() -> None:
     assert translate.module("numeric.generated.loops.silu", "single") is loops
 
 
+def test_definitions_are_replaced_by_name_and_new_ones_come_first() -> None:
+    text = "import math\nA, B = 1.0, 2.0\nC = A\ndef f(x):\n    return x + C\n"
+    others = "import math\nNEW = 3.0\ndef f(x):\n    return x + NEW\nA, B = 4.0, 5.0\n"
+    made = translate._replaced(ast.parse(text), ast.parse(others))
+    assert ast.unparse(made).split("\n") == [
+        *("NEW = 3.0", "import math", "A, B = (4.0, 5.0)", "C = A", "", "def f(x):", "    return x + NEW")
+    ]
+
+
+def test_every_definition_in_single_precision_replaces_one() -> None:
+    """A name that was changed on one side only would go unnoticed otherwise."""
+    for name in translate._IN_SINGLE:
+        texts = (ast.parse(translate._text(f"numeric.{part}{name}")).body for part in ("", "cuda.single."))
+        known, given = ({translate._defined(node) for node in body if not is_import(node)} for body in texts)
+        assert given - known == set(), name
+
+
+def is_import(node: ast.stmt) -> bool:
+    """An import or a docstring."""
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.Expr)
+
+
 @compiles
 @pytest.mark.parametrize(
     "recipe",
     [
         partial(kernels.pairs, RELU, "hermite", (0, 3), "double"),
         partial(kernels.pairs, RELU, "derivatives", (0, 9), "single"),
+        partial(kernels.covariances, RELU, "single"),
         partial(kernels.moments, (2, 1), "single"),
         kernels.ungated_series,
     ],
-    ids=["relu", "relu in single precision", "moment", "series"],
+    ids=["relu", "relu in single precision", "covariance", "moment", "series"],
 )
 def test_kernels_compile_without_a_gpu(recipe) -> None:
     found = check.compiled(recipe, ptxas=shutil.which("ptxas"))

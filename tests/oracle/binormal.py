@@ -34,6 +34,8 @@ LONGEST = 1400
 
 # The Gaussian rule of the far integral, and the Gauss-Legendre rules.
 NODES, BETWEEN, CURVATURE = 14, 12, mpf(3) / 500
+# In single precision: the first two rules, and the degree of `arc`.
+SINGLE_NODES, SINGLE_DEGREE = 7, 7
 
 Real = float | mpf
 
@@ -197,14 +199,14 @@ def legendre(n: int) -> list[tuple[mpf, mpf]]:
 
 
 @cache
-def gaussian_rule() -> list[tuple[mpf, mpf]]:
-    """Nodes, and weights over the weight function, of ∫_0^∞ f(x) e^{−x − 3x²/500} dx with 14 nodes."""
+def gaussian_rule(n: int) -> list[tuple[mpf, mpf]]:
+    """Nodes, and weights over the weight function, of ∫_0^∞ f(x) e^{−x − 3x²/500} dx with n nodes."""
     with mp.workdps(150):
-        moments = weight_moments(2 * NODES)
+        moments = weight_moments(2 * n)
         # Golub and Welsch (1969): the recurrence of the orthogonal polynomials from the Cholesky factor of the moments
-        factor = lower_triangle(matrix([[moments[i + j] for j in range(NODES + 1)] for i in range(NODES + 1)])).T
-        jacobi = matrix(NODES)
-        for j in range(NODES):
+        factor = lower_triangle(matrix([[moments[i + j] for j in range(n + 1)] for i in range(n + 1)])).T
+        jacobi = matrix(n)
+        for j in range(n):
             jacobi[j, j] = factor[j, j + 1] / factor[j, j] - (factor[j - 1, j] / factor[j - 1, j - 1] if j else 0)
             if j:
                 jacobi[j, j - 1] = jacobi[j - 1, j] = factor[j, j] / factor[j - 1, j - 1]
@@ -223,7 +225,7 @@ def weight_moments(highest: int) -> list[mpf]:
     return moments
 
 
-def arc() -> tuple[tuple[float, ...], float]:
+def arc(degree: int) -> tuple[tuple[float, ...], float]:
     """asin(s)/(π s) as a polynomial in s² for s² ≤ ½, highest power first, and its largest relative error."""
 
     def ratio(square):
@@ -231,14 +233,24 @@ def arc() -> tuple[tuple[float, ...], float]:
         return asin(s) / s / pi if s > mpf("1e-20") else 1 / pi
 
     with mp.workdps(60):
-        coefficients, error = chebyfit(ratio, [mpf(0), mpf(1) / 2], 20, error=True)
+        coefficients, error = chebyfit(ratio, [mpf(0), mpf(1) / 2], degree + 1, error=True)
         return tuple(float(c) for c in coefficients), float(error * pi)
 
 
 def constants() -> dict[str, tuple[float, ...]]:
     """The tables of `numeric/binormal.py` by name."""
-    found: dict[str, tuple[float, ...]] = {"ARC": arc()[0]}
-    rules = {"NEAR": legendre(NODES), "FAR": gaussian_rule(), "BETWEEN": legendre(BETWEEN)}
+    rules = {"NEAR": legendre(NODES), "FAR": gaussian_rule(NODES), "BETWEEN": legendre(BETWEEN)}
+    return {"ARC": arc(19)[0], **_tables(rules)}
+
+
+def single_constants() -> dict[str, tuple[float, ...]]:
+    """The tables of `numeric/cuda/single/binormal.py`, before they are rounded to single precision."""
+    rules = {"NEAR": legendre(SINGLE_NODES), "FAR": gaussian_rule(SINGLE_NODES)}
+    return {"ARC": arc(SINGLE_DEGREE)[0], **_tables(rules)}
+
+
+def _tables(rules: dict[str, list[tuple[mpf, mpf]]]) -> dict[str, tuple[float, ...]]:
+    found = {}
     for name, rule in rules.items():
         found[f"{name}_NODES"] = tuple(float(x) for x, _ in rule)
         found[f"{name}_WEIGHTS"] = tuple(float(w) for _, w in rule)
@@ -248,6 +260,9 @@ def constants() -> dict[str, tuple[float, ...]]:
 def main() -> None:
     for name, numbers in constants().items():
         print(f"{name} = (", *(f"    {number!r}," for number in numbers), ")", sep="\n")
+    print("\n# in single precision")
+    for name, numbers in single_constants().items():
+        print(f"{name} = (", *(f"    {np.float32(number)!s}," for number in numbers), ")", sep="\n")
 
 
 if __name__ == "__main__":

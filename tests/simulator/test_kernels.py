@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import numeric as nm
 import numeric.cuda as nc
 from numeric import bivariate, isserlis
-from numeric.cuda import kernels
+from numeric.cuda import kernels, translate
 from numeric.generated import PARAMETERS
 from numeric.generated.covariance import COMPILED
 from tests.oracle.accuracy import worst
@@ -84,6 +84,32 @@ def test_single_precision(key: str, order: int) -> None:
         assert units(got + 1e-3 * np.exp2(scale), want[fits], scale, kappa).max() > SINGLE / (1 + kappa.max())
 
 
+def roundings(got: NDArray, want: NDArray) -> float:
+    """The largest relative error in units of 2⁻²⁴, where float32 has normal numbers."""
+    normal = np.abs(want) > 1.2e-38
+    return float((np.abs(got.astype(np.float64) - want) / np.abs(want) * 2.0**24)[normal].max())
+
+
+def test_primitives_in_single_precision() -> None:
+    """Against those of the CPU at the same numbers, to the errors that `numeric.cuda.single` claims."""
+    single, double = translate.module("numeric.special", "single"), translate.module("numeric.special", "double")
+    rng = np.random.default_rng(7)
+    z = np.concatenate([rng.uniform(-13, 13, 200), rng.uniform(-2, 2, 200), [1.2, 1e-6]]).astype(np.float32)
+    for name, columns, bound in (("gauss", 1, 8), ("centred_Phi", 1, 4), ("Phi_phi", 2, 8), ("scaled_ladder", 10, 8)):
+        x = np.abs(z) ** 2 if name == "scaled_ladder" else z
+        rows = np.array([getattr(single, name)(v) for v in x]).reshape(len(x), columns)
+        want = np.array([getattr(double, name)(v) for v in x.astype(np.float64)]).reshape(len(x), columns)
+        assert rows.dtype == np.float32
+        assert roundings(rows, want) <= bound, name
+        assert roundings(rows * np.float32(1 + 1e-6), want) > bound
+    for name in ("I_1", "I_2"):
+        given = [(y, single.gauss(y)) for y in -np.abs(z)]
+        rows = np.array([getattr(single, name)(*pair) for pair in given])
+        want = np.array([getattr(double, name)(*map(float, pair)) for pair in given])
+        assert rows.dtype == np.float32
+        assert roundings(rows, want) <= 8, name
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_activations_and_pairs_that_do_not_vary(name: str, dtype: type) -> None:
@@ -102,21 +128,119 @@ def test_activations_and_pairs_that_do_not_vary(name: str, dtype: type) -> None:
             np.testing.assert_allclose(got / scale, want / scale, rtol=0, atol=1e-5 if dtype == np.float32 else 1e-12)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", sorted(COMPILED))
-def test_covariances(name: str, dtype: type) -> None:
-    """Double precision inside: at the same float32 numbers, the CPU's values, rounded."""
+def test_covariances(name: str) -> None:
+    """In double precision: the CPU's values."""
     rng = np.random.default_rng(3)
-    mean_1, mean_2 = rng.standard_normal((2, 12)).astype(dtype)
-    std_1, std_2 = np.exp(0.5 * rng.standard_normal((2, 12))).astype(dtype)
-    rho = np.concatenate([rng.uniform(-1, 1, 8), [0.0, 1.0, -1.0, 0.99999]]).astype(dtype)
-    value, doubt = nc.gaussian_covariance(name, mean_1, std_1, mean_2, std_2, rho)
-    assert value.dtype == doubt.dtype == dtype
-    numbers = [array.astype(np.float64) for array in (mean_1, std_1, mean_2, std_2, rho)]
-    want = nm.gaussian_covariance(name, *numbers)
-    squares = [nm.gaussian_covariance(name, m, s, m, s, 1.0) for m, s in (numbers[:2], numbers[2:4])]
-    size = np.sqrt(squares[0] * squares[1])
-    assert (np.abs(value - want) <= doubt + (1e-6 if dtype == np.float32 else 1e-12) * size).all()
+    mean_1, mean_2 = rng.standard_normal((2, 12))
+    std_1, std_2 = np.exp(0.5 * rng.standard_normal((2, 12)))
+    rho = np.concatenate([rng.uniform(-1, 1, 8), [0.0, 1.0, -1.0, 0.99999]])
+    arrays = [mean_1, std_1, mean_2, std_2, rho]
+    value, doubt = nc.gaussian_covariance(name, *arrays)
+    assert value.dtype == doubt.dtype == np.float64
+    want, size = covariances(name, arrays)
+    assert not beyond(value, doubt, want, size, 1e-12).any()
+
+
+def covariances(name: str, arrays: list[NDArray]) -> tuple[NDArray, NDArray]:
+    """The CPU's E σ₁σ₂, and √(E σ₁² E σ₂²), at the same numbers."""
+    mean_1, std_1, mean_2, std_2, rho = (array.astype(np.float64) for array in arrays)
+    squares = [nm.gaussian_covariance(name, m, s, m, s, 1.0) for m, s in ((mean_1, std_1), (mean_2, std_2))]
+    return nm.gaussian_covariance(name, mean_1, std_1, mean_2, std_2, rho), np.sqrt(squares[0]) * np.sqrt(squares[1])
+
+
+def beyond(value: NDArray, doubt: NDArray, want: NDArray, size: NDArray, tolerance: float) -> NDArray[np.bool_]:
+    """Where a covariance errs by more than it says, and by more than `tolerance` of its size; NaN does."""
+    error = np.maximum(np.abs(value.astype(np.float64) - want) - FLOOR, 0)
+    return ~(error <= np.maximum(doubt, tolerance * size))
+
+
+def wide(name: str, count: int = 48) -> list[NDArray[np.float32]]:
+    """Pairs in float32 of means to ±5, deviations from 0.05 to 20, and correlations among which are the extremes."""
+    rng = np.random.default_rng(13)
+    means = rng.uniform(-5, 5, (2, count))
+    # e^y exceeds float32 where it is wider
+    stds = np.exp(rng.uniform(np.log(0.05), np.log(4 if nm.activation(name).kernels.MAY_OVERFLOW else 20), (2, count)))
+    rho = rng.uniform(-1, 1, count)
+    rho[:8] = 0.0, 1.0, -1.0, 0.99999, -0.99999, 1 - 1e-7, -1 + 1e-7, 1e-3
+    means[:, 4:6], stds[:, 4:6] = means[:1, 4:6], stds[:1, 4:6]
+    return [array.astype(np.float32) for array in (means[0], stds[0], means[1], stds[1], rho)]
+
+
+def ordinary(count: int = 32) -> list[NDArray[np.float32]]:
+    """Means within three deviations and ±3, deviations from 0.2 to 5, and half of the correlations close to 1."""
+    rng = np.random.default_rng(11)
+    stds = np.exp(rng.uniform(np.log(0.2), np.log(5), (2, count)))
+    means = rng.uniform(-3, 3, (2, count)) * np.minimum(1, stds)
+    rho = np.concatenate([rng.uniform(-1, 1, count // 2), 1 - 10 ** rng.uniform(-7, 0, count - count // 2)])
+    return [array.astype(np.float32) for array in (means[0], stds[0], means[1], stds[1], rho)]
+
+
+@pytest.mark.parametrize("name", sorted(COMPILED))
+def test_covariances_in_single_precision(name: str) -> None:
+    """1e-5 of the size, or what they say themselves, which is what they say in double precision but for the ε."""
+    arrays = wide(name)
+    value, doubt = nc.gaussian_covariance(name, *arrays)
+    assert value.dtype == doubt.dtype == np.float32
+    want, size = covariances(name, arrays)
+    assert not beyond(value, doubt, want, size, 1e-5).any()
+    wrong = beyond(value + 1e-4 * size + 2 * doubt, doubt, want, size, 1e-5)
+    assert wrong[size > 1e10 * FLOOR].all()
+    doubled = nc.gaussian_covariance(name, *(array.astype(np.float64) for array in arrays))[1]
+    # associations say more, by the exponents of their densities
+    ratio = 2.0**31 * (10 if name == "erf" else 1.5)
+    assert (doubt <= ratio * doubled + 1e-6 * size + FLOOR).all()
+
+
+@pytest.mark.parametrize("name", sorted(COMPILED))
+def test_single_precision_is_kept_where_it_holds(name: str) -> None:
+    """The text in single precision, also of what kernels compute in double: which is so because of these pairs."""
+    fails = name in kernels.DOUBLE_COVARIANCES
+    arrays = unfit(name) if fails else ordinary()
+    act = nm.activation(name)
+    function = translate.module(f"numeric.generated.covariance.{name}", "single").covariance_pair
+    with np.errstate(all="ignore"):
+        value = np.array([function(*row, *map(np.float32, act.arguments))[0] for row in zip(*arrays)])
+    assert value.dtype == np.float32
+    want, size = covariances(name, arrays)
+    assert beyond(value, np.zeros_like(value), want, size, 1e-5).any() == fails
+    expected = "double" if fails else "single"
+    assert kernels.covariances(act, "single").inside == expected
+
+
+def unfit(name: str) -> list[NDArray[np.float32]]:
+    """Pairs at which single precision ends in NaN, or at −3 deviations, or in the dead zone of softshrink, cancels."""
+    rho = np.linspace(-0.9, 0.9, 24)
+    means, stds = {"relu2": ((-0.75, -1.37), (0.25, 0.46)), "softshrink": ((0.0, 0.1), (0.2, 0.2))}.get(
+        name, ((1.0, 1.0), (20.0, 20.0))
+    )
+    columns = (np.full(24, means[0]), np.full(24, stds[0]), np.full(24, means[1]), np.full(24, stds[1]), rho)
+    return [column.astype(np.float32) for column in columns]
+
+
+def test_distribution_of_two_normals_in_single_precision() -> None:
+    """Φ₂, its densities and its excess over ΦΦ, to the errors that `numeric.cuda.single.binormal` claims."""
+    from numeric.binormal import corner_loop
+
+    rng = np.random.default_rng(17)
+    n = 400
+    h, k = (rng.standard_normal((2, n)) * 10 ** rng.uniform(-2, 0.9, n)).astype(np.float32)
+    rho = (np.sign(rng.uniform(-1, 1, n)) * (1 - 10 ** rng.uniform(-7, 0, n))).astype(np.float32)
+    rho[:4] = 0, 1, -1, 0.5
+    want = np.empty((5, n))
+    doubles = [array.astype(np.float64) for array in (h, k, rho)]
+    corner_loop(*doubles, 1 - doubles[2], 1 + doubles[2], want)
+    sized = translate.module("numeric.covariance_kernels", "single")
+    corner = translate.module("numeric.binormal", "single").corner
+    asked = list(zip(h, k, rho, np.float32(1) - rho, np.float32(1) + rho))
+    found = np.array([corner(*one) for one in asked]).T
+    assert found.dtype == np.float32
+    absolute = np.abs(found - want[:4]).max(axis=1) * 2.0**24
+    assert (absolute <= [5, 2, 2, 2]).all()
+    for name, true in (("Phi2_sized", want[0]), ("association_sized", want[4])):
+        value, size = np.array([getattr(sized, name)(*one) for one in asked], np.float64).T
+        assert (np.abs(value - true) <= 8 * 2.0**-24 * size + FLOOR).all()
+        assert not (np.abs(1.00001 * value - true) <= 8 * 2.0**-24 * size + FLOOR).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
