@@ -32,7 +32,8 @@ u = 2x/(q + √(q² + 144)) makes the tilted and the untilted half-Gaussian look
                          5 ε (1 + κ) of itself                R², that is h′ and k′, in the exponent; near R = 1.5 terms
                                                               of size ½ make 0.01
     φ(h) Φ(k′), …        3 ε (1 + κ) of itself                the same, κ for this product
-    association          30 ε of itself for |r| ≤ ½           12 nodes between r = 0 and r; 4 ε absolutely everywhere
+    association          30 ε of itself for |r| ≤ ½ and       12 nodes between r = 0 and r; 4 ε absolutely everywhere
+                         |h|, |k| ≤ 6
 
 κ is the condition number (|h ∂_h| + |k ∂_k| + |r ∂_r|) log Φ₂: these are the digits that rounding h, k and r leaves. It
 is about R² in the far tails, where no more than 1e-13 is lost as long as |r| < 0.999, and huge only for the narrow

@@ -13,6 +13,8 @@ from numeric.special import TINY, Phi_phi, centred_Phi
 ROUNDING = 2.0**-51
 # Added to sizes that exponentials are multiplied by: where Φ underflows it has lost its digits.
 UNDERFLOW = 1e-292
+# Farther out the nodes between 0 and r lose digits of Φ₂ − ΦΦ, though none of Φ₂.
+NEAR = 6.0
 # Pairs of which kernels ask Φ₂ together.
 BLOCK = 256
 
@@ -50,7 +52,8 @@ def Phi2_sized(h, k, r, less, more):
 def association_sized(h, k, r, less, more):
     """The same for Φ₂(h, k, r) − Φ(h) Φ(k)."""
     value = association(h, k, r, less, more)
-    return value, (6.0 * abs(value) if abs(r) <= 0.5 else 1.0)
+    near = (abs(r) <= 0.5) & (max(abs(h), abs(k)) <= NEAR)
+    return value, (6.0 * abs(value) if near else 1.0)
 
 
 @loop

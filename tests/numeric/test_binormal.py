@@ -13,6 +13,7 @@ from numba import njit
 from scipy.special import ndtr
 
 from numeric import binormal
+from numeric.covariance_kernels import association_sized
 from numeric.cuda.single import binormal as single
 from tests.oracle import binormal as oracle
 
@@ -157,6 +158,29 @@ def test_association():
         if abs(r) <= 0.5 and abs(true) > 1e-12:
             assert error <= 30 * EPSILON * abs(true), (h, k, r)
     assert corners(1e-9, -2e-9, 1e-12)[4, 0] == pytest.approx(1e-12 / (2 * math.pi), rel=8 * EPSILON)
+
+
+def test_sizes_of_associations_are_honest_far_out():
+    @njit
+    def sized(h, k, r):
+        return association_sized(h, k, r, 1.0 - r, 1.0 + r)
+
+    def density(h, k, t):
+        return mp.exp(-(h * h - 2 * h * k * t + k * k) / (2 * (1 - t * t))) / (2 * mp.pi * mp.sqrt(1 - t * t))
+
+    rng, units, of_itself = np.random.default_rng(12), [], []
+    for far in (2.0, 4.0, 5.9, 6.1, 8.0, 10.0, 13.0):
+        for near in (0.0, 0.2, -far):
+            r = float(rng.choice([-1, 1]) * rng.uniform(0.3, 0.5))
+            h, k = (far, near) if rng.random() < 0.5 else (-near, -far)
+            with mp.workdps(40):
+                true = mp.quad(functools.partial(density, mpf(h), mpf(k)), mp.linspace(0, mpf(r), 9))
+                value, size = sized(h, k, r)
+                error = abs(mpf(value) - true)
+                units.append(error / (4 * EPSILON * mpf(size) + mpf(FLOOR)))
+                of_itself.append(error / abs(true))
+    assert max(units) <= 1, units
+    assert max(of_itself) > 1e-9  # which is why it is not the size farther out
 
 
 @pytest.mark.parametrize("less", [1e-20, 1e-25, 1e-30])
