@@ -13,7 +13,6 @@ import errno
 import math
 import os
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
@@ -39,7 +38,7 @@ from numeric.mixture.operator import ROOT_2, TOGETHER, MomentOperator
 from numeric.mixture.polynomial import Info, SolvedPolynomial
 from numeric.mixture.preconditioner import Preconditioner
 from numeric.mixture.resume import States, digest
-from numeric.moments import AccuracyWarning
+from numeric.moments import warn_of_accuracy
 from numeric.normal_equations import MOST_FEATURES
 from numeric.samples import Samples
 
@@ -237,12 +236,10 @@ class Solver:
 
     def _warn_of_rounding(self, error: Float64) -> None:
         loss = "all digits of some terms" if np.isinf(error).any() else f"{error.max():.1e} of the variance"
-        warnings.warn(
+        warn_of_accuracy(
             f"degree {self.degree}: the components are so many widths apart that rounding costs {loss}, more than tol "
             f"{self.tol:g}; choose a lower degree, inputs.moment_matched(), or a polynomial for each component: "
-            "approximate(layer, inputs.components[k], degree)",
-            AccuracyWarning,
-            stacklevel=4,
+            "approximate(layer, inputs.components[k], degree)"
         )
 
     def _solve(
@@ -387,11 +384,9 @@ class Solver:
         way_on = "raise max_iterations, or continue from the result with start="
         if info.iterations < self.max_iterations:
             way_on = 'rounding lets it come no closer; method="direct" may, and so may a (larger) noise_floor'
-        warnings.warn(
+        warn_of_accuracy(
             f"{info.iterations} iterations leave an energy error of {info.energy_error.max():.1e} of the variance, "
-            f"more than tol {self.tol:g}; {way_on}",
-            AccuracyWarning,
-            stacklevel=4,
+            f"more than tol {self.tol:g}; {way_on}"
         )
 
     def _initial(self, starts: list[Any], chosen: list[Piece], constant: Float64) -> Any | None:

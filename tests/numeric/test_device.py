@@ -475,6 +475,14 @@ def test_memory_that_runs_out_on_the_way_is_said_in_the_same_words(
 
 
 @pytest.mark.parametrize("function", [nm.hermite_coefficients, nm.expected_derivatives])
+def test_a_warning_blames_the_caller(to: Callable, function: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numeric.moments.PROMISED", -1.0)
+    with pytest.warns(nm.AccuracyWarning) as caught:
+        function("softsign", to(np.ones(3)), 1.0, order=1)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("function", [nm.hermite_coefficients, nm.expected_derivatives])
 def test_moments_stay_where_their_arguments_are(to: Callable, function: Callable) -> None:
     rng = np.random.default_rng(5)
     mean, std = rng.standard_normal((3, 1)), np.abs(rng.standard_normal(4))
