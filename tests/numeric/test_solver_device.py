@@ -1,6 +1,7 @@
 """The solver on other libraries and devices: the same results, few looks at numbers, full memories, failures."""
 
 import contextlib
+import pickle
 import sys
 import warnings
 import weakref
@@ -666,6 +667,18 @@ def test_pieces_cover_everything_once() -> None:
             for o in range(piece.rows.start, piece.rows.stop)
         ]
         assert found == [(number, o) for number, count in enumerate(counts) for o in range(count)]
+
+
+@pytest.mark.parametrize("method", ["direct", "iterative"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.usefixtures("on_strict")
+def test_solvers_pickle(device: str, method: Any) -> None:
+    """With what they have set up, to be used in other processes."""
+    inputs, layers = problem(5)
+    for given in (inputs, nm.Samples(inputs.sample(60, 0))):
+        made = nm.Solver(given, device=device, method=method, tol=1e-14)
+        expected, found = made.solve(layers[0]), pickle.loads(pickle.dumps(made)).solve(layers[0])
+        np.testing.assert_allclose(found.quadratic, expected.quadratic, rtol=0, atol=1e-6)
 
 
 # Without a GPU
