@@ -7,7 +7,6 @@ with each value how far rounding may have moved it; what that is too far for, an
 """
 
 import importlib
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,7 +21,7 @@ from numeric.bivariate_quadrature import Outer, Pairs, integrals, narrower_first
 from numeric.device.arguments import by_the_cpu, first_on_device, together
 from numeric.device.arrays import cast, host, moved, namespace, on_cuda
 from numeric.generated.covariance import COMPILED
-from numeric.moments import AccuracyWarning, hermite_coefficients
+from numeric.moments import hermite_coefficients, warn_of_accuracy
 from numeric.special import TINY
 
 Float64 = NDArray[np.float64]
@@ -201,11 +200,9 @@ def _integrated(act: Activation, pairs: Pairs, value: Float64, doubt: Float64) -
 
 def _warn(act: Activation, pairs: Pairs, error: Float64) -> None:
     worst = int(np.argmax(error))
-    warnings.warn(
+    warn_of_accuracy(
         f"{act.name}: {int((error > 0).sum())} of {len(pairs)} pairs were not integrated to {PROMISED:g}; the worst, "
-        f"{_described(pairs, worst)}, has an estimated error of {error[worst]:.1e}, relative to √(E σ(Y₁)² E σ(Y₂)²).",
-        AccuracyWarning,
-        stacklevel=5,
+        f"{_described(pairs, worst)}, has an estimated error of {error[worst]:.1e}, relative to √(E σ(Y₁)² E σ(Y₂)²)."
     )
 
 

@@ -4,6 +4,7 @@ import contextvars
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,8 +24,10 @@ def row_blocks(n_rows: int, n_columns: int, elements: int = BLOCK_ELEMENTS) -> I
 def in_threads(function: Callable[[T], object], blocks: Iterable[T]) -> None:
     """Call the function for every block, in as many threads as there are processors; the first error is raised.
 
-    Each call has the context of the caller, `np.errstate` included. What it writes to must be its block's own.
+    Each call has the context of the caller, `np.errstate` included. What it writes to must be its block's own. After
+    an error, or when interrupted, blocks that have not been begun are left.
     """
+    calls = [partial(contextvars.copy_context().run, function, block) for block in blocks]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for call in [pool.submit(contextvars.copy_context().run, function, block) for block in blocks]:
-            call.result()
+        for _ in pool.map(lambda call: call(), calls):
+            pass

@@ -8,6 +8,7 @@ With y = μ + σZ, Z ~ N(0, 1), and He_k the probabilists' Hermite polynomials,
 `symgauss` has proved; this file broadcasts, checks, and hands over contiguous arrays.
 """
 
+import sys
 import warnings
 from typing import Any
 
@@ -29,6 +30,14 @@ PROMISED = 1e-10
 
 class AccuracyWarning(UserWarning):
     """An integral is less accurate than promised; the message carries the estimated error."""
+
+
+def warn_of_accuracy(message: str) -> None:
+    """An `AccuracyWarning` at the line that called this package, however deep in it the reason is."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] == "numeric":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, AccuracyWarning, stacklevel=level)
 
 
 @loop
@@ -181,11 +190,9 @@ def _integrate(kind: str, act: Activation, mean: np.ndarray, std: np.ndarray, ro
     poor = (errors > PROMISED) & (std >= TINY)
     if poor.any() and np.isfinite(rows[poor]).all():
         worst = int(np.argmax(np.where(poor, errors, 0.0)))
-        warnings.warn(
+        warn_of_accuracy(
             f"{act.name}: {int(poor.sum())} of {mean.size} pairs were not integrated to {PROMISED:g}; the worst, mean "
-            f"{mean[worst]}, std {std[worst]}, has an estimated relative error of {errors[worst]:.1e}.",
-            AccuracyWarning,
-            stacklevel=5,
+            f"{mean[worst]}, std {std[worst]}, has an estimated relative error of {errors[worst]:.1e}."
         )
 
 

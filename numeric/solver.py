@@ -13,7 +13,6 @@ import errno
 import math
 import os
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
@@ -39,7 +38,7 @@ from numeric.mixture.operator import ROOT_2, TOGETHER, MomentOperator
 from numeric.mixture.polynomial import Info, SolvedPolynomial
 from numeric.mixture.preconditioner import Preconditioner
 from numeric.mixture.resume import States, digest
-from numeric.moments import AccuracyWarning
+from numeric.moments import warn_of_accuracy
 from numeric.normal_equations import MOST_FEATURES
 from numeric.samples import Samples
 
@@ -197,7 +196,7 @@ class Solver:
         if out is not None:
             _make_folder(out)
         if self.degree > 2:
-            solved = list(map(self._explicit, chosen))
+            solved = self._solve_explicitly(chosen)
         else:
             with on(self._template):
                 solved = self._solve(chosen, starts, out)
@@ -221,6 +220,19 @@ class Solver:
                     f"start: expected a polynomial {layer.d_in} → {layer.d_out}, got {one.d_in} → {one.d_out}"
                 )
 
+    def _solve_explicitly(self, layers: list[Layer]) -> list[SolvedPolynomial]:
+        solved: list[Any] = [None] * len(layers)
+        try:
+            for number, layer in enumerate(layers):
+                solved[number] = self._explicit(layer)
+            error = np.concatenate([p.info.energy_error for p in solved])
+            if (error > self.tol).any():
+                self._warn_of_rounding(error)
+        except BaseException as failure:
+            _keep(failure, solved)
+            raise
+        return solved
+
     def _explicit(self, layer: Layer) -> SolvedPolynomial:
         assert isinstance(self.inputs, GaussianMixture)
         began = time.perf_counter()
@@ -228,8 +240,6 @@ class Solver:
         degenerate = self.inputs.dim - len(whitening(self.inputs)[0])
         good = bool((found.error <= self.tol).all())
         error = np.zeros(layer.d_out) if good else found.error
-        if not good:
-            self._warn_of_rounding(found.error)
         info = Info(0, error, time.perf_counter() - began, good, degenerate)
         tensors = [brought(tensor, layer.projections[0][0]) for tensor in found.polynomial.coefficients]
         polynomial = DensePolynomial._from_symmetric(found.polynomial.center, tensors)
@@ -237,12 +247,10 @@ class Solver:
 
     def _warn_of_rounding(self, error: Float64) -> None:
         loss = "all digits of some terms" if np.isinf(error).any() else f"{error.max():.1e} of the variance"
-        warnings.warn(
+        warn_of_accuracy(
             f"degree {self.degree}: the components are so many widths apart that rounding costs {loss}, more than tol "
             f"{self.tol:g}; choose a lower degree, inputs.moment_matched(), or a polynomial for each component: "
-            "approximate(layer, inputs.components[k], degree)",
-            AccuracyWarning,
-            stacklevel=4,
+            "approximate(layer, inputs.components[k], degree)"
         )
 
     def _solve(
@@ -251,18 +259,15 @@ class Solver:
         began, found = time.perf_counter(), [Found(layer.d_out) for layer in layers]
         try:
             self._stream(layers, starts, out, found)
+            results = [self._result(layer, one, began) for layer, one in zip(layers, found)]
+            worst = max(results, key=lambda p: p.info.energy_error.max())
+            if not worst.info.converged:
+                self._warn(worst.info)
         except BaseException as error:
-            known = [one.complete for one in found]
-            if any(known):
-                error.solved = [  # type: ignore[attr-defined]
-                    self._result(layer, one, began) if one.complete else None for layer, one in zip(layers, found)
-                ]
-                error.add_note(f"{sum(known)} of {len(layers)} layers are solved: the attribute .solved has them")
+            _keep(
+                error, [self._result(layer, one, began) if one.complete else None for layer, one in zip(layers, found)]
+            )
             raise
-        results = [self._result(layer, one, began) for layer, one in zip(layers, found)]
-        worst = max(results, key=lambda p: p.info.energy_error.max())
-        if not worst.info.converged:
-            self._warn(worst.info)
         return results
 
     def _result(self, layer: Layer, found: Found, began: float) -> SolvedPolynomial:
@@ -297,6 +302,8 @@ class Solver:
                     states.discard()
                 continue
             first += count
+            for one in found:  # now: after an error the device may not be able to
+                one.gather()
 
     def _batch(
         self, layers: list[Layer], starts: list[Any], chosen: list[Piece], states: States | None
@@ -387,11 +394,9 @@ class Solver:
         way_on = "raise max_iterations, or continue from the result with start="
         if info.iterations < self.max_iterations:
             way_on = 'rounding lets it come no closer; method="direct" may, and so may a (larger) noise_floor'
-        warnings.warn(
+        warn_of_accuracy(
             f"{info.iterations} iterations leave an energy error of {info.energy_error.max():.1e} of the variance, "
-            f"more than tol {self.tol:g}; {way_on}",
-            AccuracyWarning,
-            stacklevel=4,
+            f"more than tol {self.tol:g}; {way_on}"
         )
 
     def _initial(self, starts: list[Any], chosen: list[Piece], constant: Float64) -> Any | None:
@@ -437,6 +442,14 @@ class Solver:
 def _share(left: int, most: int) -> int:
     """The first of as few batches as can be, of about the same size: few outputs alone take more iterations."""
     return math.ceil(left / math.ceil(left / most))
+
+
+def _keep(error: BaseException, solved: list[SolvedPolynomial | None]) -> None:
+    """Let an error carry what has been solved before it."""
+    known = sum(p is not None for p in solved)
+    if known:
+        error.solved = solved  # type: ignore[attr-defined]
+        error.add_note(f"{known} of {len(solved)} layers are solved: the attribute .solved has them")
 
 
 def _make_folder(out: str | os.PathLike[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numeric import checks
-from numeric.device.arrays import cast, check_together, detached, host, moved, namespace, on_device
+from numeric.device.arrays import cast, check_together, floating, host, moved, namespace, on_device
 
 
 def first_on_device(*values: Any) -> Any | None:
@@ -15,9 +15,10 @@ def first_on_device(*values: Any) -> Any | None:
 
 
 def together(there: Any, **given: Any) -> list[Any]:
-    """All of them where one is: those on a device as they are, numbers and NumPy's arrays in its type.
+    """All of them where one is: those on a device as they are, integers in float64; NumPy's and numbers in its type.
 
     Raises:
+        TypeError: complex arrays.
         ValueError: arrays of several libraries, or on several devices.
     """
     arrays = [_beside(name, value, there) for name, value in given.items()]
@@ -27,7 +28,7 @@ def together(there: Any, **given: Any) -> list[Any]:
 
 def _beside(name: str, value: Any, there: Any) -> Any:
     if on_device(value):
-        return detached(value)
+        return floating(name, value)
     moving = moved(checks.unconverted_array(name, value).astype(np.float64), there)
     return cast(moving, there.dtype) if namespace(there).isdtype(there.dtype, "real floating") else moving
 

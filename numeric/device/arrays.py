@@ -139,7 +139,7 @@ def real_array(name: str, value: Any, shape: tuple[int | None, ...]) -> Any:
     """As `checks.real_array`; an array on a device stays there."""
     if not on_device(value):
         return checks.real_array(name, value, shape)
-    array = _floating(name, value)
+    array = floating(name, value)
     checks.check_shape(name, array, shape)
     if not bool(namespace(array).all(namespace(array).isfinite(array))):
         checks.check_finite(name, host(array))
@@ -153,12 +153,13 @@ def points(name: str, value: Any, dim: int, weights: Any) -> Any:
         raise ValueError(f"{name}: expected an array where the weights are, {place(weights)}, got {place(value)}{hint}")
     if not on_device(value):
         return checks.points(name, value, dim)
-    array = _floating(name, value)
+    array = floating(name, value)
     checks.check_points(name, array, dim)
     return array
 
 
-def _floating(name: str, value: Any) -> Any:
+def floating(name: str, value: Any) -> Any:
+    """As `checks.floating_array`, of an array on a device, which stays there."""
     array = detached(value)
     xp = namespace(array)
     if xp.isdtype(array.dtype, "complex floating"):

@@ -72,16 +72,20 @@ class Found:
         self._errors.append(error)
         self._iterations = max(self._iterations, iterations)
 
+    def gather(self) -> None:
+        """Put the pieces together, if all of them are there."""
+        if sum(map(len, self._errors)) == self.d_out:
+            tensors = [self._order(k) for k in range(len(self._tensors[0]))]
+            self._tensors, self._errors = [tensors], [np.concatenate(self._errors)]
+
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing."""
-        return sum(map(len, self._errors)) == self.d_out
+        """Whether nothing is missing, and all of it is in one piece."""
+        return len(self._errors) == 1 and len(self._errors[0]) == self.d_out
 
     def whole(self) -> tuple[list[Any], Float64, int]:
-        """All pieces together, which are then one."""
-        tensors = [self._order(k) for k in range(len(self._tensors[0]))]
-        self._tensors = [tensors]
-        return tensors, np.concatenate(self._errors), self._iterations
+        """All of it, where it is complete."""
+        return self._tensors[0], self._errors[0], self._iterations
 
     def _order(self, k: int) -> Any:
         """The coefficients of order k; of several pieces by way of the CPU, if a device cannot hold them twice."""

@@ -33,9 +33,13 @@ class SampleOperator:
 
     def __init__(self, samples: Samples, coordinates: Coordinates, template: Any) -> None:
         self.samples, self.template = samples, template
-        self.xp = array_namespace(template)
         self.dim = coordinates.dim
         self._center, self._inward = like(coordinates.center, template), like(coordinates.inward, template)
+
+    @property
+    def xp(self) -> Any:
+        """The arrays' library; not kept, because a module cannot be pickled."""
+        return array_namespace(self.template)
 
     @property
     def size(self) -> int:

@@ -34,13 +34,17 @@ class MomentOperator:
     """
 
     def __init__(self, weights: Any, means: Any, covariances: Any) -> None:
-        self.xp = array_namespace(covariances)
         self.weights, self.means = weights, means
         self.n_components, self.dim = means.shape
         # √2 π_k goes into both C of C B C
         self.root = self.xp.sqrt(ROOT_2 * weights)
         self.scaled = covariances * self.root[:, None, None]
         self.tall = self.xp.reshape(self.scaled, (-1, self.dim))
+
+    @property
+    def xp(self) -> Any:
+        """The arrays' library; not kept, because a module cannot be pickled."""
+        return array_namespace(self.means)
 
     @property
     def size(self) -> int:

@@ -1,5 +1,6 @@
 """Blocks cover an array once, and calls in threads are like calls one by one."""
 
+import threading
 import warnings
 
 import numpy as np
@@ -31,3 +32,19 @@ def test_threads_have_the_settings_of_their_caller_and_their_errors_come_out() -
         assert np.isinf(done).all()
         with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
             in_threads(work, chosen)
+
+
+def test_an_error_leaves_what_has_not_been_begun() -> None:
+    """An interrupted caller, too, waits only for what is being done."""
+    begun, ended = [], threading.Event()
+
+    def work(block: int) -> None:
+        begun.append(block)
+        if block == 0:
+            raise KeyboardInterrupt
+        ended.wait(0.2)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(work, range(1000))
+    assert 0 in begun
+    assert len(begun) < 500

@@ -474,6 +474,31 @@ def test_memory_that_runs_out_on_the_way_is_said_in_the_same_words(
 # Moments
 
 
+def test_integers_on_a_device_are_numbers_and_complex_numbers_are_refused(
+    to: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mean, cov, seen = np.array([1, 2]), np.array([[2, 1], [1, 3]]), []
+
+    def kernel(mean: Any, cov: Any, powers: tuple[int, ...]) -> Any:
+        seen.append(mean)
+        return to(nm.gaussian_moment(*map(arrays.host, (mean, cov)), powers))
+
+    monkeypatch.setattr("numeric.isserlis.on_cuda", lambda _: True)
+    monkeypatch.setattr("numeric.cuda.gaussian_moment", kernel)
+    same(nm.gaussian_moment(to(mean), to(cov), (1, 1)), np.array(3.0), 1e-15, to(np.ones(1)))
+    assert [str(array.dtype).rpartition(".")[2] for array in seen] == ["float64"]
+    with pytest.raises(TypeError, match=r"cov: expected an array of real numbers, got dtype .*complex128"):
+        nm.gaussian_moment(to(mean), to(cov + 0j), (1, 1))
+
+
+@pytest.mark.parametrize("function", [nm.hermite_coefficients, nm.expected_derivatives])
+def test_a_warning_blames_the_caller(to: Callable, function: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numeric.moments.PROMISED", -1.0)
+    with pytest.warns(nm.AccuracyWarning) as caught:
+        function("softsign", to(np.ones(3)), 1.0, order=1)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 @pytest.mark.parametrize("function", [nm.hermite_coefficients, nm.expected_derivatives])
 def test_moments_stay_where_their_arguments_are(to: Callable, function: Callable) -> None:
     rng = np.random.default_rng(5)

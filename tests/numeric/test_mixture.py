@@ -742,7 +742,7 @@ def test_iterations_are_applications(monkeypatch: pytest.MonkeyPatch, start: boo
     assert p.info.seconds > 0
 
 
-def test_too_few_iterations_are_warned_of() -> None:
+def test_too_few_iterations_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, layer = ill_conditioned("spectra", 85, 4, 10), mlp(86, 10)
     with pytest.warns(AccuracyWarning, match=r"^9 iterations leave an energy error of \d\.\de-\d\d of the .*tol 1e-08"):
         p = Solver(inputs, max_iterations=9).solve(layer)
@@ -753,6 +753,10 @@ def test_too_few_iterations_are_warned_of() -> None:
         p = Solver(inputs, max_iterations=0).solve(layer)
     assert (p.info.iterations, p.info.converged) == (0, False)
     assert caught[0].filename == __file__
+    monkeypatch.setattr(solving.Solver.__init__, "__defaults__", (2, "cpu", 1e-8, 9, None, "iterative"))
+    with pytest.warns(AccuracyWarning) as caught:
+        nm.approximate(layer, inputs)
+    assert [warning.filename for warning in caught] == [__file__]
     # the best so far is of use all the same: with no iteration, the mean
     np.testing.assert_allclose(p(np.zeros(10)), nm.approximate(layer, inputs, 0)(np.zeros(10)), rtol=1e-12)
     with pytest.warns(AccuracyWarning):

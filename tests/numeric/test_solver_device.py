@@ -1,9 +1,12 @@
 """The solver on other libraries and devices: the same results, few looks at numbers, full memories, failures."""
 
 import contextlib
+import pickle
 import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -387,6 +390,68 @@ def test_an_error_carries_what_is_solved(error: BaseException, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("on_strict")
+def test_nothing_is_done_on_a_device_that_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was solved in pieces is in one piece by then, and the error is the one that says what to do."""
+    inputs, layers = problem(8)
+    monkeypatch.setattr(nm.Solver, "_together", lambda _: 2)
+    run, joined, failed = iteration.Iteration._converge, batches.joined, []
+
+    def converge(*args: Any) -> Any:
+        failed.append(1)
+        if len(failed) == 3:
+            raise RuntimeError("CUDA error: the device is lost")
+        return run(*args)
+
+    def joined_before(parts: list[Any]) -> Any:
+        if len(failed) == 3 and len(parts) > 1:
+            raise RuntimeError("CUDA error: the device is lost")
+        return joined(parts)
+
+    monkeypatch.setattr(iteration.Iteration, "_converge", converge)
+    monkeypatch.setattr(batches, "joined", joined_before)
+    there = [moved(layer) for layer in layers]
+    with pytest.raises(RuntimeError, match="the device failed after 0 iterations") as caught:
+        solver(inputs).solve(there)
+    first, *others = caught.value.solved  # type: ignore[attr-defined]
+    assert others == [None, None]
+    assert_same(first.cpu(), solver(inputs, "cpu").solve(layers[0]), 1e-6)
+
+
+def test_errors_carry_polynomials_of_higher_degrees_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, layers = problem(3)
+    made, real, calls = nm.Solver(inputs, 3), solving.explicit_least_squares, []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            solving, "explicit_least_squares", lambda *args: calls.append(1) or real(*args, *failing(calls, 2))
+        )
+        with pytest.raises(KeyboardInterrupt) as caught:
+            made.solve(layers)
+    first, *others = caught.value.solved  # type: ignore[attr-defined]
+    assert others == [None, None]
+    np.testing.assert_array_equal(first.quadratic, made.solve(layers[0]).quadratic)
+
+
+@pytest.mark.parametrize("degree", [2, 3])
+def test_a_warning_that_is_an_error_carries_what_it_warns_of(degree: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one for all layers together, of the worst."""
+    inputs, layers = problem(3)
+    made = nm.Solver(inputs, degree, max_iterations=1, tol=1e-300, method="iterative")
+    real = solving.explicit_least_squares
+    monkeypatch.setattr(
+        solving, "explicit_least_squares", lambda *args: replace(real(*args), error=np.ones(args[0].d_out))
+    )
+    with pytest.warns(nm.AccuracyWarning) as said:
+        expected = made.solve(layers)
+    assert len(said) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", nm.AccuracyWarning)
+        with pytest.raises(nm.AccuracyWarning) as caught:
+            made.solve(layers)
+    for p, q in zip(caught.value.solved, expected):  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(p.quadratic, q.quadratic)
+
+
+@pytest.mark.usefixtures("on_strict")
 def test_a_device_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, layers = problem()
     whole = solver(inputs).solve(layers[0])
@@ -570,9 +635,11 @@ def test_coefficients_that_a_device_cannot_hold_twice(monkeypatch: pytest.Monkey
     with monkeypatch.context() as patch:
         patch.setattr(batches, "joined", full)
         patch.setattr(batches, "moved", placed_after)
-        (whole,), error, iterations = found.whole()
+        found.gather()
+    (whole,), error, iterations = found.whole()
     assert_there(whole, np.concatenate(tensors), there)
     assert (error.shape, iterations, found.complete) == ((6,), 4, True)
+    found.gather()
     assert found.whole()[0][0] is whole
 
 
@@ -600,6 +667,18 @@ def test_pieces_cover_everything_once() -> None:
             for o in range(piece.rows.start, piece.rows.stop)
         ]
         assert found == [(number, o) for number, count in enumerate(counts) for o in range(count)]
+
+
+@pytest.mark.parametrize("method", ["direct", "iterative"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.usefixtures("on_strict")
+def test_solvers_pickle(device: str, method: Any) -> None:
+    """With what they have set up, to be used in other processes."""
+    inputs, layers = problem(5)
+    for given in (inputs, nm.Samples(inputs.sample(60, 0))):
+        made = nm.Solver(given, device=device, method=method, tol=1e-14)
+        expected, found = made.solve(layers[0]), pickle.loads(pickle.dumps(made)).solve(layers[0])
+        np.testing.assert_allclose(found.quadratic, expected.quadratic, rtol=0, atol=1e-6)
 
 
 # Without a GPU
