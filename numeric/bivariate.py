@@ -31,6 +31,7 @@ Int64 = NDArray[np.int64]
 PROMISED, TRUSTED, FLOOR = 1e-12, 5e-13, 1e-300
 # The same of a formula in single precision, on a device, of which the errors are a third of what it says at most.
 TRUSTED_IN_SINGLE = 3e-5
+_NAMES = ("mean_1", "std_1", "mean_2", "std_2", "rho")
 _TERMS = np.array([1.0, 1.0, 0.5])
 # Two trapezoidal rules by turns, for a rough E σ(μ + sZ)²; so many pairs at a time.
 _STEP = 0.5
@@ -96,8 +97,9 @@ def by_kernel(act: Activation, arrays: list[Any], kernel: Callable[..., tuple[An
     What single precision is not good enough for is computed in double, and what that is not, on the CPU.
     """
     xp = namespace(arrays[0])
+    _common_shape(dict(zip(_NAMES, arrays)))
     mean_1, std_1, mean_2, std_2, rho = arrays = xp.broadcast_arrays(*arrays)
-    still = (std_1 <= TINY) | (std_2 <= TINY)
+    still = ((std_1 >= 0) & (std_1 <= TINY)) | ((std_2 >= 0) & (std_2 <= TINY))
     one = xp.ones_like(std_1)
     value, doubt = kernel(act, mean_1, xp.where(still, one, std_1), mean_2, xp.where(still, one, std_2), rho)
     trusted = TRUSTED_IN_SINGLE if value.dtype == xp.float32 else TRUSTED
@@ -222,15 +224,20 @@ def _overflow(act: Activation, pairs: Pairs, out: Float64) -> None:
 def _pairs(**given: Any) -> tuple[Pairs, tuple[int, ...]]:
     """The arguments as contiguous arrays of one length, and their common shape."""
     arrays = {name: checks.unconverted_array(name, value) for name, value in given.items()}
-    try:
-        shape = np.broadcast_shapes(*(array.shape for array in arrays.values()))
-    except ValueError:
-        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise ValueError(f"the arguments do not broadcast together: {found}") from None
+    shape = _common_shape(arrays)
     for name, array in arrays.items():
         _refuse(name, array)
     columns = (np.ascontiguousarray(np.broadcast_to(a, shape), dtype=np.float64).reshape(-1) for a in arrays.values())
     return Pairs(*columns), shape
+
+
+def _common_shape(arrays: dict[str, Any]) -> tuple[int, ...]:
+    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"the arguments do not broadcast together: {found}") from None
 
 
 def _refuse(name: str, array: np.ndarray) -> None:

@@ -33,7 +33,7 @@ from numeric.mixture.empirical import SampleOperator
 from numeric.mixture.expectations import right_hand_side
 from numeric.mixture.explicit import explicit_least_squares
 from numeric.mixture.inputs import GaussianMixture
-from numeric.mixture.iteration import Iteration
+from numeric.mixture.iteration import Iteration, refuse_overflow
 from numeric.mixture.operator import ROOT_2, TOGETHER, MomentOperator
 from numeric.mixture.polynomial import Info, SolvedPolynomial
 from numeric.mixture.preconditioner import Preconditioner
@@ -163,7 +163,8 @@ class Solver:
 
         As many outputs are iterated together as fit into memory, at most 128 or d/2. If that ends with an error or is
         interrupted, outputs that were solved before are not lost: the exception's attribute `solved` is a list with
-        the polynomials of layers, and None where there is none yet.
+        the polynomials of layers, and None where there is none yet. (Of a device that has failed arrays may be lost
+        with it; `out` keeps states on disk.)
 
         Args:
             layers: an MLP, a GLU, or a list of them, with `d_in == inputs.dim`; their weights may be on a device.
@@ -351,7 +352,10 @@ class Solver:
             parts = np.split(constant, np.cumsum([layer.d_out for layer in layers])[:-1])
             right = joined([operator.right_hand_side(layer, part) for layer, part in zip(layers, parts)])
         elif direct:
-            return direct(host(right)), np.zeros(len(constant)), 0
+            known = host(right)
+            with np.errstate(over="ignore"):
+                refuse_overflow((known**2).sum(axis=1))
+            return direct(known), np.zeros(len(constant)), 0
         checkpoint = None
         if states:
             begin = None if initial is None else host(initial)

@@ -31,6 +31,7 @@ from numeric.device import projections
 from numeric.device.arrays import double, host, is_out_of_memory, moved, namespace, on_device, some_rows
 from numeric.factored import FactoredPolynomial
 from numeric.gated import GatedPolynomial
+from numeric.gradients import NARROW
 from numeric.inputs import product_with_vector
 from numeric.mixture.arrays import on
 from numeric.pairs import gated, reach, ungated
@@ -48,8 +49,8 @@ _ROWS, _COLUMNS = 256, 4096
 _NEARLY_PARALLEL = 1e-4
 # Sums of quadratic forms are rounded by a few ε of what they are sums of.
 _ROUNDING = 8 * EPSILON
-# Below such a deviation Hermite coefficients so far below the size of σ come from its derivatives.
-_HARDLY, _FAR_BELOW = 1e-3, 1e-6
+# Hermite coefficients so far below the size of σ come from its derivatives.
+_FAR_BELOW = 1e-6
 
 
 @dataclass(frozen=True)
@@ -208,16 +209,16 @@ def _to_their_own_size(activation: Activation, hermite: Float64, mean: Float64, 
     Averaged at nodes they are right to the rounding of σ, and the whole variance of a neuron that hardly varies may
     be less than the square of that.
     """
-    rows = np.flatnonzero((std >= TINY) & (std < _HARDLY))
-    if activation.kernels.KIND not in ("quadrature", "integrated") or not len(rows) or hermite.shape[1] == 1:
+    order, size = np.arange(hermite.shape[1]), np.abs(hermite).max(axis=1, keepdims=True)
+    far_below = (np.abs(hermite) < _FAR_BELOW * size) & (order > 0)
+    rows = np.flatnonzero((std >= TINY) & (std < NARROW) & far_below.any(axis=1))
+    if activation.kernels.KIND not in ("quadrature", "integrated") or not len(rows):
         return hermite
-    order = np.arange(hermite.shape[1])
     with np.errstate(under="ignore", over="ignore"):
         derivatives = moments.expected_derivatives(activation, mean[rows], std[rows], int(order[-1]))
         small = derivatives * std[rows, None] ** order
-    size = np.abs(hermite[rows]).max(axis=1, keepdims=True)
     result = hermite.copy()
-    result[rows] = np.where((np.abs(small) < _FAR_BELOW * size) & (order > 0), small, hermite[rows])
+    result[rows] = np.where(far_below[rows] & (np.abs(small) < _FAR_BELOW * size[rows]), small, hermite[rows])
     return result
 
 

@@ -113,13 +113,18 @@ def _variance(right: Any, state: State) -> tuple[Float64, Float64]:
     with np.errstate(over="ignore", invalid="ignore"):
         energy = host(xp.sum(state.solution * (right + state.residual), axis=-1))
         square = host(right[:, 0]) ** 2
-        finite = np.isfinite(energy + host(xp.sum(right * right, axis=-1)))
+        refuse_overflow(energy + host(xp.sum(right * right, axis=-1)))
+    return np.maximum(energy - square, 0.0), np.maximum(energy, square)
+
+
+def refuse_overflow(squares: Float64) -> None:
+    """Refuse mean squares of outputs that are no numbers."""
+    finite = np.isfinite(squares)
     if not finite.all():
         raise OverflowError(
             f"layers: the mean square of output {int(np.argmin(finite))}, or of its start, is beyond double "
             "precision; scale the weights down"
         )
-    return np.maximum(energy - square, 0.0), np.maximum(energy, square)
 
 
 def _largest(rows: Any) -> Float64:

@@ -63,6 +63,21 @@ def test_a_neuron_that_hardly_varies_has_its_digits(name: str, s: float) -> None
     np.testing.assert_allclose(q.variance_by_degree[:, 0], 4 * np.array(true), rtol=1e-9, atol=1e-300)
 
 
+@pytest.mark.parametrize("s", [1e-4, 2e-3, 0.1])
+def test_a_saturated_neuron_has_its_digits(s: float) -> None:
+    """E tanh′ and E tanh″ far out are sums of e^{2jμ + 2j²s²}."""
+    mean = -30.0
+    p = approximate(MLP([[s]], [mean], [[1.0]], None, "tanh"), Gaussian([0.0]), 2)
+    with mpmath.workdps(60):
+        m, t = mpmath.mpf(mean), mpmath.mpf(s)
+        g = [
+            2 * sum((-1) ** (j + 1) * (2 * j) ** k * mpmath.exp(2 * j * m + 2 * j * j * t * t) for j in range(1, 4))
+            for k in (1, 2)
+        ]
+        true = [float((g[0] * t) ** 2), float((g[1] * t * t) ** 2 / 2)]
+    np.testing.assert_allclose(p.variance_by_degree[:, 0], true, rtol=1e-9, atol=0)
+
+
 def on_nodes(f, inputs: Gaussian, count: int = 80) -> tuple[np.ndarray, np.ndarray]:
     """Values on tensor nodes of the support, and the weights."""
     axes = support_axes(inputs.cov)

@@ -356,6 +356,11 @@ def test_covariances_that_no_formula_is_good_enough_for(dtype: type) -> None:
         assert found.dtype == dtype
         assert (np.abs(found - want) <= (1e-5 if dtype == np.float32 else 1e-12) * size).all()
     assert all(np.isfinite(value).all() for value in doubtful)
+    act, one = nm.activation("relu"), np.ones(3, dtype)
+    with pytest.raises(ValueError, match="std_2 has 1 bad of 3 entries"):
+        bivariate.by_kernel(act, [one, one, one, np.array([1, -1, 0], dtype), 0 * one], nc.gaussian_covariance)
+    with pytest.raises(ValueError, match=r"do not broadcast together: mean_1 \(3,\), std_1 \(2,\)"):
+        bivariate.by_kernel(act, [one, one[:2], one, one, one], nc.gaussian_covariance)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
