@@ -16,9 +16,10 @@ from mpmath import mp, mpf
 import numeric as nm
 import symgauss as sg
 from numeric import bivariate
-from numeric.bivariate import AccuracyWarning, gaussian_covariance
+from numeric.bivariate import gaussian_covariance
 from numeric.bivariate_quadrature import Pairs
 from numeric.generated.covariance import COMPILED
+from numeric.moments import AccuracyWarning
 from tests.oracle.binormal import legendre
 from tests.oracle.bivariate import expectation, second_moment
 from tests.oracle.definitions import definition

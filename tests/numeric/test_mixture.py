@@ -742,6 +742,16 @@ def test_iterations_are_applications(monkeypatch: pytest.MonkeyPatch, start: boo
     assert p.info.seconds > 0
 
 
+@pytest.mark.parametrize("method", ["direct", "iterative"])
+def test_mean_squares_beyond_double_precision(method: Any) -> None:
+    plain = mlp(11, 5)
+    scales = np.ones((plain.d_out, 1))
+    scales[1] = 1e160
+    huge = MLP(plain.W_in, plain.b_in, plain.W_out * scales, None, "gelu")
+    with np.errstate(all="ignore"), pytest.raises(OverflowError, match="layers: the mean square of output 1"):
+        solving.Solver(mixture(10, 3, 5), method=method).solve(huge)
+
+
 def test_too_few_iterations_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, layer = ill_conditioned("spectra", 85, 4, 10), mlp(86, 10)
     with pytest.warns(AccuracyWarning, match=r"^9 iterations leave an energy error of \d\.\de-\d\d of the .*tol 1e-08"):
