@@ -133,6 +133,7 @@ def test_covariances_of_others_are_refuted():
         assert sg.prove_covariance(left, sg.gaussian_covariance(right)).status == "refuted", (left, right)
 
 
+@pytest.mark.slow
 def test_a_kernel_for_means_0_is_refuted():
     """The arc-cosine kernel of degree 1, right where both means are 0."""
     kernel = sigma_1 * sigma_2 * (sqrt(1 - rho**2) + rho * (pi / 2 + asin(rho))) / (2 * pi)
@@ -177,10 +178,7 @@ CLOTHED = [(name, kind) for name in ("sin", "relu", "hardtanh") for kind in FORE
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [
-        pytest.param(*case, marks=() if case[0] == "sin" or case == ("relu", "a removable pole") else pytest.mark.slow)
-        for case in CLOTHED
-    ],
+    [pytest.param(*case, marks=() if case == ("relu", "a removable pole") else pytest.mark.slow) for case in CLOTHED],
 )
 def test_true_formulas_are_never_refuted(name, kind):
     assert sg.prove_covariance(name, FOREIGN[kind](sg.gaussian_covariance(name))).status in ("proved", "unproved")
@@ -432,6 +430,7 @@ def test_analytic_formulas_are_seen():
 # Witnesses
 
 
+@pytest.mark.slow
 def test_the_definition_by_conditioning_is_the_double_integral():
     for name in ("relu", "elu", "sin", "gelu"):
         formula, mean = sg.activation(name).formula, sg.gaussian_mean(name)

@@ -168,6 +168,7 @@ def hard_activations(draw):
     return sympy.prod(factors)
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None, derandomize=True)
 @given(hard_activations(), st.integers(0, 6))
 def test_true_formulas_of_hard_activations_are_never_refuted(expr, which):
