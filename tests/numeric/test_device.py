@@ -339,6 +339,7 @@ def test_arrays_are_lent_to_another_library_on_the_same_gpu(monkeypatch: pytest.
     """By DLPack, without a copy; here on the CPU, which is taken for a GPU."""
     torch = pytest.importorskip("torch")
     array, other = torch.arange(3.0), strict.zeros(0)
+    assert type(arrays.brought(array, other)) is type(other)  # both are on the CPU, but not of one library
     monkeypatch.setattr(arrays, "_on_cpu", lambda _: False)
     assert arrays.brought(array, torch.zeros(0)) is array
     assert type(arrays.brought(array, other)) is type(other)  # by way of the CPU
